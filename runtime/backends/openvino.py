@@ -1,0 +1,124 @@
+"""OpenVINO: Intel CPUs, integrated and discrete GPUs, NPUs, and ARM CPUs."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+from ..errors import BackendError, MissingExtra, need
+from ..manifest import Variant
+from . import Arrays, Availability, SessionOptions, check_feeds
+
+NAME = "openvino"
+HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+"""Our precision -> OpenVINO's INFERENCE_PRECISION_HINT. On CPUs with bf16, OpenVINO computes an fp32 file in bf16
+unless it is told f32, so the hint is always given."""
+
+
+def probe() -> Availability:
+    """Says which devices OpenVINO sees."""
+    try:
+        ov = need("openvino")
+    except MissingExtra as error:
+        return Availability(NAME, False, str(error))
+    devices = tuple(d.lower() for d in ov.Core().available_devices)
+    if not devices:
+        return Availability(NAME, False, "openvino is installed but sees no device", (), ov.__version__)
+    return Availability(NAME, True, "", devices, ov.__version__.split("-")[0])
+
+
+def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> OpenVinoSession:
+    """Compiles the variant for `options.device` (`cpu` where it names none).
+
+    Raises:
+        BackendError: the device is not there, or the model does not compile.
+    """
+    return OpenVinoSession(bundle, variant, options)
+
+
+class OpenVinoSession:
+    """See `backends.Session`. Keeps `depth` infer requests, so that submitted requests overlap."""
+
+    backend = NAME
+
+    def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
+        ov: Any = need("openvino")
+        if variant.kind != "onnx":
+            raise BackendError(f"backend '{NAME}': variant '{variant.name}'", got=f"kind {variant.kind}",
+                               expected="kind onnx", do="choose an onnx variant with --precision")
+        core = ov.Core()
+        device = (options.device or "cpu").upper()
+        if device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices} | {"AUTO"}:
+            raise BackendError(f"backend '{NAME}:{device.lower()}'", got="no such device",
+                               expected="one of " + ", ".join(d.lower() for d in core.available_devices))
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY" if options.depth == 1 else "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": HINTS.get(variant.precision, "f32"),
+        }
+        if options.threads and device == "CPU":
+            settings["INFERENCE_NUM_THREADS"] = options.threads
+        file = bundle.file(variant)
+        try:
+            model = core.read_model(str(file))
+            compiled = core.compile_model(model, device, settings)
+        except Exception as error:
+            raise BackendError(f"backend '{NAME}:{device.lower()}' does not open {file.name}",
+                               got=re.sub(r"\s+", " ", str(error)).strip()[:300],
+                               do="try another backend; `epee doctor` lists them") from error
+        self._ov = ov
+        self._compiled: Any = compiled
+        self.depth = max(1, options.depth)
+        self._idle: deque[Any] = deque(compiled.create_infer_request() for _ in range(self.depth))
+        self._busy: deque[Any] = deque()
+        self.device = device.lower()
+        self.precision = variant.precision
+        self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
+
+    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        """See `backends.Session.run`; outputs are copied out of the request's buffers."""
+        if self._busy:
+            raise BackendError(f"backend '{NAME}': run", got="submitted requests wait", do="call result first")
+        self.submit(feeds)
+        return self.result()
+
+    def submit(self, feeds: Arrays) -> None:
+        """Starts a request without waiting; the given arrays are read in place until `result`."""
+        if self._compiled is None:
+            raise BackendError(f"backend '{NAME}': the session is closed", do="open it again")
+        check_feeds(self.inputs, feeds)
+        if not self._idle:
+            raise BackendError(f"backend '{NAME}': submit", got=f"{self.depth} requests wait already",
+                               do="call result first, or open with a larger depth")
+        request = self._idle.popleft()
+        tensors = {name: self._ov.Tensor(np.ascontiguousarray(a), shared_memory=True) for name, a in feeds.items()}
+        request.start_async(tensors, share_inputs=True)
+        self._busy.append(request)
+
+    def result(self) -> dict[str, NDArray[Any]]:
+        """Waits for the oldest request."""
+        if not self._busy:
+            raise BackendError(f"backend '{NAME}': result", got="no request waits", do="call submit first")
+        request = self._busy.popleft()
+        request.wait()
+        outputs = {o.name: request.get_tensor(o.name).data.copy() for o in self.outputs}
+        self._idle.append(request)
+        return outputs
+
+    def close(self) -> None:
+        """Frees the graph."""
+        for request in self._busy:
+            request.wait()
+        self._busy.clear()
+        self._idle.clear()
+        self._compiled = None
+
+    def __enter__(self) -> OpenVinoSession:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
