@@ -1,0 +1,70 @@
+"""Scores of answers against labels, numpy only, so that a device can compute them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Confusion:
+    """A confusion matrix summed over a whole split; pixels labelled `ignore` are left out of both sides.
+
+    Attributes:
+        matrix: (C, C) int64, rows are labels, columns are answers.
+    """
+
+    def __init__(self, classes: int, ignore: int = 255) -> None:
+        self.matrix = np.zeros((classes, classes), np.int64)
+        self.ignore = ignore
+        self._outside = np.zeros(classes, np.int64)  # labelled pixels whose answer is no class
+
+    def add(self, label: NDArray[Any], answer: NDArray[Any]) -> None:
+        """Counts one mask. Both (H, W) or (N, H, W) integer ids; an answer outside the classes counts as wrong.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if label.shape != answer.shape:
+            raise ValueError(f"label and answer differ in shape: {label.shape} and {answer.shape}")
+        n = len(self.matrix)
+        keep = label != self.ignore
+        wide = label[keep].astype(np.int64) * (n + 1) + np.minimum(answer[keep], n)
+        counts = np.bincount(wide, minlength=n * (n + 1)).reshape(n, n + 1)
+        self.matrix += counts[:, :n]
+        self._outside += counts[:, n]
+
+    def iou(self) -> NDArray[np.float64]:
+        """(C,) intersection over union; NaN for a class that neither labels nor answers have."""
+        hit = np.diag(self.matrix).astype(np.float64)
+        union = self._labelled() + self.matrix.sum(0) - hit
+        with np.errstate(invalid="ignore"):
+            return np.where(union > 0, hit / np.maximum(union, 1), np.nan)
+
+    def miou(self) -> float:
+        """Mean IoU over the classes that occur, 0 to 1; NaN where nothing was counted."""
+        iou = self.iou()
+        return float(np.nanmean(iou)) if np.isfinite(iou).any() else math.nan
+
+    def pixel_accuracy(self) -> float:
+        """Share of labelled pixels answered right, 0 to 1; NaN where nothing was counted."""
+        total = self._labelled().sum()
+        return float(np.diag(self.matrix).sum() / total) if total else math.nan
+
+    def _labelled(self) -> NDArray[np.float64]:
+        return (self.matrix.sum(1) + self._outside).astype(np.float64)
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape; infinite where they are equal."""
+    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return math.inf if error == 0 else 10 * math.log10(255.0**2 / error)
+
+
+def equal_share(a: NDArray[Any], b: NDArray[Any], max_step: int = 0) -> float:
+    """Share of equal values, 0 to 1; values within `max_step` of each other count as equal."""
+    if max_step == 0:
+        return float(np.mean(a == b))
+    return float(np.mean(np.abs(a.astype(np.int32) - b.astype(np.int32)) <= max_step))
