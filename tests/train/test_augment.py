@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from epee.train.augment import Augment, augment
+
+STILL = Augment(scale=(1, 1), flip=0, brightness=0, contrast=0, gamma=(1, 1), channel=(1, 1), blur=0, noise=0)
+
+
+@pytest.fixture
+def pair():
+    """A picture whose colour says its class, so that alignment can be seen."""
+    mask = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4), 24, 0), 24, 1)
+    return np.stack([mask * 20] * 3, -1), mask
+
+
+def test_nothing_asked_for_changes_nothing(pair):
+    image, mask = augment(*pair, STILL, 255, np.random.default_rng(0))
+    assert np.array_equal(image, pair[0])
+    assert np.array_equal(mask, pair[1])
+
+
+def test_a_flip_is_a_mirror(pair):
+    how = Augment(**{**STILL.__dict__, "flip": 1.0})
+    image, mask = augment(*pair, how, 255, np.random.default_rng(0))
+    assert np.array_equal(image, pair[0][:, ::-1])
+    assert np.array_equal(mask, pair[1][:, ::-1])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_picture_and_mask_move_together(pair, seed):
+    how = Augment(**{**STILL.__dict__, "scale": (0.5, 2.0), "rotate_deg": 20.0, "flip": 0.5})
+    image, mask = augment(*pair, how, 255, np.random.default_rng(seed))
+    inside = mask != 255
+    agree = np.abs(image[..., 0].astype(int) - mask.astype(int) * 20) <= 1
+    assert agree[inside].mean() > 0.85  # the rest lies on borders, where the picture is interpolated
+    assert inside.mean() > 0.2
+
+
+def test_zooming_out_fills_with_ignore(pair):
+    how = Augment(**{**STILL.__dict__, "scale": (0.5, 0.5)})
+    _, mask = augment(*pair, how, 255, np.random.default_rng(1))
+    assert 0.70 < (mask == 255).mean() < 0.80
+
+
+def test_tone_changes_the_picture_and_not_the_mask(pair):
+    how = Augment(**{**STILL.__dict__, "brightness": 0.5, "gamma": (0.5, 2.0), "noise": 1.0, "blur": 1.0})
+    image, mask = augment(*pair, how, 255, np.random.default_rng(0))
+    assert np.array_equal(mask, pair[1])
+    assert not np.array_equal(image, pair[0])
+    assert image.dtype == np.uint8
+
+
+def test_the_same_seed_gives_the_same_pair(pair):
+    a = augment(*pair, Augment(), 255, np.random.default_rng((3, 7)))
+    b = augment(*pair, Augment(), 255, np.random.default_rng((3, 7)))
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))

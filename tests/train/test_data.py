@@ -1,0 +1,59 @@
+import itertools
+
+import numpy as np
+import pytest
+from epee.runtime.dataset import open_dataset
+from epee.runtime.manifest import Fit
+from epee.train.augment import Augment
+from epee.train.data import Batches, Store, class_frequency
+
+
+@pytest.fixture(scope="module")
+def store():
+    return Store(open_dataset("synthetic:street", "train", size_wh=(96, 72), count=10), (96, 72), Fit())
+
+
+def first(store, count, **kw):
+    with Batches(store, 4, 0, Augment(), **kw) as batches:
+        return list(itertools.islice(batches, count))
+
+
+def test_batches_are_a_function_of_seed_and_step(store):
+    whole, later = first(store, 5), first(store, 2, start=3, ahead=3)
+    for (a, b), (c, d) in zip(whole[3:], later, strict=True):
+        assert np.array_equal(a, c)
+        assert np.array_equal(b, d)
+
+
+def test_an_epoch_gives_each_picture_once(store):
+    with Batches(store, 5, 0, Augment()) as batches:
+        for epoch in range(3):
+            steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
+            assert sorted(batches._index(step, slot) for step in steps for slot in range(5)) == list(range(10))
+
+
+def test_a_set_smaller_than_a_batch_wraps(store):
+    with Batches(store, 16, 0, Augment()) as batches:
+        images, masks = next(iter(batches))
+    assert images.shape == (16, 72, 96, 3)
+    assert masks.shape == (16, 72, 96)
+
+
+def test_an_error_in_a_thread_reaches_the_loop(store):
+    class Broken:
+        names, colours, ignore = store.data.names, store.data.colours, 255
+
+        def __len__(self):
+            return 10
+
+        def __getitem__(self, index):
+            raise OSError("disk gone")
+
+    with Batches(Store(Broken(), (96, 72), Fit()), 4, 0, Augment()) as batches, pytest.raises(OSError, match="gone"):
+        next(iter(batches))
+
+
+def test_frequencies_sum_to_one_without_void(store):
+    frequency = class_frequency(store)
+    assert frequency.sum() == pytest.approx(1.0)
+    assert len(frequency) == len(store.data.names)

@@ -1,0 +1,1 @@
+"""Training: networks, losses, data and one loop a task. Needs torch."""

@@ -1,0 +1,115 @@
+"""Training batches: pictures held in memory as bytes, augmented by threads ahead of the step that needs them.
+
+Which pictures make up step k, and how they are changed, depends on (seed, k) alone: a resumed training therefore
+sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime import pixels
+from ..runtime.dataset import Dataset, Pair
+from ..runtime.manifest import Fit
+from .augment import Augment, augment
+
+CACHE_BYTES = 4 << 30
+"""Pictures beyond this are read from their source each time."""
+
+Batch = tuple[NDArray[Any], NDArray[Any]]
+
+
+class Store:
+    """The pairs of a data set at the training size, kept in memory as they are first read."""
+
+    def __init__(self, data: Dataset, size_wh: tuple[int, int], fit: Fit) -> None:
+        self.data, self.size_wh, self._fit = data, size_wh, fit
+        self._cache: dict[int, Pair] = {}
+        self._room = CACHE_BYTES // (size_wh[0] * size_wh[1] * 4)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Pair:
+        """Gives image (H, W, 3) uint8 BGR and mask (H, W) uint8, both at the training size; do not write to them."""
+        pair = self._cache.get(index)
+        if pair is None:
+            image, mask = self.data[index]
+            size_hw = (self.size_wh[1], self.size_wh[0])
+            pair = (pixels.fit(image, size_hw, self._fit), pixels.fit_mask(mask, size_hw, self._fit, self.data.ignore))
+            if len(self._cache) < self._room:
+                self._cache[index] = pair
+        return pair
+
+
+def class_frequency(store: Store, limit: int = 400) -> NDArray[np.float64]:
+    """(C,) share of each class among the labelled pixels of up to `limit` pictures, evenly spread."""
+    classes = len(store.data.names)
+    counts = np.zeros(classes, np.int64)
+    for i in np.unique(np.linspace(0, len(store) - 1, min(limit, len(store))).astype(int)):
+        counts += np.bincount(store[int(i)][1].ravel(), minlength=256)[:classes]
+    return counts / max(1, counts.sum())
+
+
+class Batches:
+    """Endless batches from step `start` on. A context manager; leaving it stops the threads.
+
+    Args:
+        store: where pictures come from.
+        batch: pictures a step.
+        seed: of order and augmentation.
+        how: the augmentation.
+        start: first step to give.
+        ahead: batches made while the step before them computes. 0 where the CPU computes the steps: threads that
+            augment beside it make its own threads wait for each other, and cost more than they hide.
+    """
+
+    def __init__(self, store: Store, batch: int, seed: int, how: Augment, start: int = 0, ahead: int = 0) -> None:
+        self._store, self._batch, self._seed, self._how = store, batch, seed, how
+        self._step, self._ahead = start, ahead
+        self._pool = ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 2)), thread_name_prefix="augment")
+        self._waiting: deque[list[Future[Pair]]] = deque()
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which each picture is seen once (a last, smaller batch is left out; small sets wrap)."""
+        return max(1, len(self._store) // self._batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Gives images (N, H, W, 3) uint8 BGR and masks (N, H, W) uint8, for step after step."""
+        while True:
+            while len(self._waiting) <= self._ahead:
+                self._waiting.append([self._pool.submit(self._make, self._step, slot, self._index(self._step, slot))
+                                      for slot in range(self._batch)])
+                self._step += 1
+            pairs = [future.result() for future in self._waiting.popleft()]
+            yield np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+
+    def _make(self, step: int, slot: int, index: int) -> Pair:
+        cv2.setNumThreads(1)  # the threads here are the parallelism
+        image, mask = self._store[index]
+        rng = np.random.default_rng((self._seed, step, slot))
+        return augment(image, mask, self._how, self._store.data.ignore, rng)
+
+    def _index(self, step: int, slot: int) -> int:
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if epoch not in self._orders:
+            order = np.random.default_rng((self._seed, 1 << 20, epoch)).permutation(len(self._store))
+            self._orders = {epoch: order, **{e: o for e, o in self._orders.items() if e == epoch - 1}}
+        order = self._orders[epoch]
+        return int(order[(within * self._batch + slot) % len(order)])
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)

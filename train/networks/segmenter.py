@@ -1,0 +1,103 @@
+"""The segmentation network: plain 3x3 convolution, batch norm and ReLU, which is what INT8 kernels like.
+
+One trunk goes down to 1/16 of the input's size, where residual blocks with dilations 1, 2, 4, 8 see far for little
+(the dilations follow RegSeg, Gao 2021, arXiv 2111.09957, with dense instead of grouped convolutions). Its answer
+comes back up to 1/8, is added to the trunk's own features there, and a 1x1 head names the classes. A second 1x1 head
+on the 1/4 features corrects thin things.
+
+No attention, no squeeze-and-excite, no grouped convolutions: they quantise badly or train slowly on a CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Sizes of a Segmenter.
+
+    Attributes:
+        classes: number of classes.
+        stem: channels at 1/2.
+        quarter: channels at 1/4.
+        eighth: channels at 1/8.
+        sixteenth: channels at 1/16.
+        eighth_blocks: residual blocks at 1/8.
+        dilations: one residual block at 1/16 for each.
+        fuse: channels of the 3x3 convolution that joins 1/16 and 1/8.
+    """
+
+    classes: int
+    stem: int = 32
+    quarter: int = 64
+    eighth: int = 96
+    sixteenth: int = 128
+    eighth_blocks: int = 1
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    fuse: int = 96
+
+
+class ConvBnRelu(nn.Sequential):
+    """3x3 or 1x1 convolution without bias, batch norm, and ReLU unless `relu` is false."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1,
+                 relu: bool = True) -> None:
+        padding = dilation * (kernel // 2)
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+            *([nn.ReLU(inplace=True)] if relu else []))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, the second dilated, added to their input (He 2015, arXiv 1512.03385)."""
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.first = ConvBnRelu(channels, channels)
+        self.second = ConvBnRelu(channels, channels, dilation=dilation, relu=False)
+        nn.init.zeros_(self.second[1].weight)  # type: ignore[arg-type]  # starts as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class Segmenter(nn.Module):
+    """Class logits for a picture.
+
+    Input: (N, 3, H, W) float, BGR, 0 to 1; H and W from 32 up, any size.
+    Output: (N, classes, ceil(H/4), ceil(W/4)) logits; `resize_logits` brings them to another size.
+    """
+
+    def __init__(self, config: SegmenterConfig) -> None:
+        super().__init__()
+        c = config
+        self.config = config
+        self.stem = ConvBnRelu(3, c.stem, stride=2)
+        self.quarter = nn.Sequential(ConvBnRelu(c.stem, c.quarter, stride=2), ConvBnRelu(c.quarter, c.quarter))
+        self.eighth = nn.Sequential(ConvBnRelu(c.quarter, c.eighth, stride=2),
+                                    *(ResidualBlock(c.eighth) for _ in range(c.eighth_blocks)))
+        self.sixteenth = nn.Sequential(ConvBnRelu(c.eighth, c.sixteenth, stride=2),
+                                       *(ResidualBlock(c.sixteenth, d) for d in c.dilations),
+                                       ConvBnRelu(c.sixteenth, c.fuse, kernel=1, relu=False))
+        self.side = ConvBnRelu(c.eighth, c.fuse, kernel=1, relu=False)
+        self.fuse = ConvBnRelu(c.fuse, c.fuse)
+        self.head = nn.Conv2d(c.fuse, c.classes, 1)
+        self.detail = nn.Conv2d(c.quarter, c.classes, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        quarter = self.quarter(self.stem(x))  # (N, quarter, H/4, W/4)
+        eighth = self.eighth(quarter)  # (N, eighth, H/8, W/8)
+        far = resize_logits(self.sixteenth(eighth), eighth.shape[-2:])  # (N, fuse, H/8, W/8)
+        joined = self.fuse(F.relu(far + self.side(eighth)))
+        return resize_logits(self.head(joined), quarter.shape[-2:]) + self.detail(quarter)  # (N, classes, H/4, W/4)
+
+
+def resize_logits(logits: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
+    """Bilinear resize of (N, C, h, w) to (N, C, *size_hw), corners not aligned, as ONNX's `half_pixel`."""
+    return F.interpolate(logits, size=tuple(size_hw), mode="bilinear", align_corners=False)

@@ -1,0 +1,84 @@
+"""Named configurations. A preset is an instance; options given on the command line replace its fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..runtime.errors import ConfigError, near
+from .augment import Augment
+from .networks.segmenter import SegmenterConfig
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """A segmentation training.
+
+    Attributes:
+        data: path of a dataset YAML, or `synthetic:street`.
+        preset: name of the preset it started from.
+        size_wh: size the network is trained at; None takes the size of the first picture (synthetic: 320x240).
+        epochs: budget in passes over the pictures; or
+        minutes: budget in wall time of the training loop, evaluations included.
+        batch: pictures a step.
+        learning_rate: peak of AdamW's learning rate, after warm-up.
+        weight_decay: AdamW's, on convolution weights only.
+        warmup_steps: steps over which the learning rate rises linearly.
+        poly_power: exponent of the polynomial fall to 0 over the budget (Chen 2016, arXiv 1606.00915).
+        ema_decay: of the averaged weights that are evaluated and exported.
+        weight_floor: c in the class weight 1 / ln(c + frequency) (Paszke 2016, arXiv 1606.02147).
+        evaluations: how many times the validation split is scored over the budget.
+        train_count, val_count: only the first so many pictures of a split; None takes all.
+        seed: of initial weights, order and augmentation.
+        network, augment: their own configurations.
+    """
+
+    data: str
+    preset: str = "small"
+    size_wh: tuple[int, int] | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+    batch: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 2e-4
+    warmup_steps: int = 200
+    poly_power: float = 0.9
+    ema_decay: float = 0.999
+    weight_floor: float = 1.10
+    evaluations: int = 10
+    train_count: int | None = None
+    val_count: int | None = None
+    seed: int = 0
+    network: SegmenterConfig = field(default_factory=lambda: SegmenterConfig(classes=2))
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.minutes is None):
+            raise ConfigError("training budget", got=f"epochs {self.epochs}, minutes {self.minutes}",
+                              expected="exactly one of the two")
+        budget = self.epochs if self.epochs is not None else self.minutes
+        if budget is not None and budget <= 0:
+            raise ConfigError("training budget", got=budget, expected="more than 0")
+        if self.batch < 1:
+            raise ConfigError("batch", got=self.batch, expected="1 or more")
+        if self.size_wh is not None and min(self.size_wh) < 32:
+            raise ConfigError("size", got=f"{self.size_wh[0]}x{self.size_wh[1]}", expected="32x32 or more")
+
+
+NETWORKS: dict[str, SegmenterConfig] = {
+    "nano": SegmenterConfig(classes=2, stem=16, quarter=32, eighth=64, sixteenth=96, dilations=(1, 2, 4), fuse=48),
+    "small": SegmenterConfig(classes=2, stem=32, quarter=64, eighth=96, sixteenth=112, dilations=(1, 2, 4, 8), fuse=96),
+}
+"""Preset name -> network; `classes` is set from the data."""
+
+RECIPES: dict[str, dict[str, float]] = {
+    "nano": {"learning_rate": 2e-3, "warmup_steps": 100, "ema_decay": 0.995},
+    "small": {},
+}
+"""Preset name -> fields of SegmentConfig that differ from its defaults."""
+
+
+def check_preset(name: str) -> None:
+    """Raises ConfigError where there is no such preset."""
+    if name not in NETWORKS:
+        raise ConfigError(f"preset '{name}'", got="no such preset", expected=", ".join(NETWORKS),
+                          do=near(name, list(NETWORKS)))
