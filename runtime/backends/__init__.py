@@ -47,8 +47,9 @@ class SessionOptions:
     Attributes:
         device: the backend's own device name, lower case (`cpu`, `cuda`, `gpu` …); '' is the backend's default.
         threads: compute threads; 0 leaves the choice to the backend.
-        depth: how many requests may be in flight between `submit` and `result`; backends that cannot overlap
-            run the request inside `submit` and report their own `depth` as 1.
+        depth: how many requests may be in flight at once, submitted or in `run`; `threads` is shared among them.
+            1 gives the shortest time a frame, more give the most frames a second. Backends that cannot overlap run
+            the request inside `submit` and report their own `depth` as 1.
         spinning: whether idle compute threads spin (lowest latency when nothing else runs) or sleep.
     """
 
@@ -59,7 +60,10 @@ class SessionOptions:
 
 
 class Session(Protocol):
-    """An opened graph. A context manager; not safe for calls from two threads at once.
+    """An opened graph. A context manager.
+
+    Threads: `run` may be called from up to `depth` threads at once, then without `submit` and `result`; these two and
+    `close` are for one thread at a time.
 
     Ownership: the arrays that `run` and `result` return belong to the caller and are never written again by the
     session. Arrays given to `run` may be reused once it returns; arrays given to `submit` must be left alone until
@@ -69,7 +73,7 @@ class Session(Protocol):
         backend, device: what is really active, e.g. `onnxruntime` and `cpu`.
         precision: what really computes, e.g. `fp32`.
         inputs, outputs: the graph's tensors, from the manifest.
-        depth: how many submitted requests may wait for `result` at once.
+        depth: how many requests may be in flight at once.
     """
 
     backend: str

@@ -74,44 +74,52 @@ class OpenVinoSession:
         self._compiled: Any = compiled
         self.depth = max(1, options.depth)
         self._idle: deque[Any] = deque(compiled.create_infer_request() for _ in range(self.depth))
-        self._busy: deque[Any] = deque()
+        self._busy: deque[tuple[Any, Arrays]] = deque()  # requests with the arrays they read
         self.device = device.lower()
         self.precision = variant.precision
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
         """See `backends.Session.run`; outputs are copied out of the request's buffers."""
-        if self._busy:
-            raise BackendError(f"backend '{NAME}': run", got="submitted requests wait", do="call result first")
-        self.submit(feeds)
-        return self.result()
+        request, arrays = self._start(feeds, "run")
+        return self._finish(request, arrays)
 
     def submit(self, feeds: Arrays) -> None:
         """Starts a request without waiting; the given arrays are read in place until `result`."""
-        if self._compiled is None:
-            raise BackendError(f"backend '{NAME}': the session is closed", do="open it again")
-        check_feeds(self.inputs, feeds)
-        if not self._idle:
-            raise BackendError(f"backend '{NAME}': submit", got=f"{self.depth} requests wait already",
-                               do="call result first, or open with a larger depth")
-        request = self._idle.popleft()
-        tensors = {name: self._ov.Tensor(np.ascontiguousarray(a), shared_memory=True) for name, a in feeds.items()}
-        request.start_async(tensors, share_inputs=True)
-        self._busy.append(request)
+        self._busy.append(self._start(feeds, "submit"))
 
     def result(self) -> dict[str, NDArray[Any]]:
         """Waits for the oldest request."""
         if not self._busy:
             raise BackendError(f"backend '{NAME}': result", got="no request waits", do="call submit first")
-        request = self._busy.popleft()
-        request.wait()
-        outputs = {o.name: request.get_tensor(o.name).data.copy() for o in self.outputs}
-        self._idle.append(request)
-        return outputs
+        return self._finish(*self._busy.popleft())
+
+    def _start(self, feeds: Arrays, what: str) -> tuple[Any, Arrays]:
+        """Gives the started request and the arrays that it reads."""
+        if self._compiled is None:
+            raise BackendError(f"backend '{NAME}': the session is closed", do="open it again")
+        check_feeds(self.inputs, feeds)
+        arrays = {name: np.require(a, requirements=["C", "W"]) for name, a in feeds.items()}  # copies where it must
+        tensors = {name: self._ov.Tensor(a, shared_memory=True) for name, a in arrays.items()}
+        try:
+            request = self._idle.popleft()
+        except IndexError:
+            raise BackendError(f"backend '{NAME}': {what}", got=f"{self.depth} requests wait already",
+                               do="call result first, or open with a larger depth") from None
+        request.start_async(tensors, share_inputs=True)
+        return request, arrays
+
+    def _finish(self, request: Any, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        """Waits for the request and gives its outputs; `arrays` have to live until then."""
+        try:
+            request.wait()
+            return {o.name: request.get_tensor(o.name).data.copy() for o in self.outputs}
+        finally:
+            self._idle.append(request)
 
     def close(self) -> None:
         """Frees the graph."""
-        for request in self._busy:
+        for request, _ in self._busy:
             request.wait()
         self._busy.clear()
         self._idle.clear()

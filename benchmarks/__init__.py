@@ -1,0 +1,1 @@
+"""Measures a bundle's variants on every backend: speed, cost and quality in one table."""

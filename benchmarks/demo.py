@@ -1,0 +1,179 @@
+"""`epee demo`: the whole way on a street it draws itself, by the very commands that one would type.
+
+Train, export, draw a clip that training never saw, run on it, score, benchmark. Each command is shown before it runs,
+so that the demo is also the shortest manual.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import EpeeError, need
+
+MINUTES = 1.3
+"""Of training, so that all of it takes less than three minutes on two cores."""
+GOOD_MIOU = 0.75
+"""On unseen streets; below it the demo counts as failed."""
+CLIP_SEED, CLIP_WH, CLIP_FRAMES, CLIP_FPS = 4711, (640, 480), 150, 25.0
+STILLS = 4
+MODULES = ("torch", "safetensors", "tensorboard", "onnx", "onnxscript", "onnxruntime", "cv2", "av", "rich",
+           "matplotlib")
+MADE = ("run", "street.epee", "street.mp4", "overlay.mp4", "stills", "pictures", "bench")
+"""What the demo writes into its folder, and removes there before it starts again."""
+
+
+@dataclass
+class Demo:
+    """What came out.
+
+    Attributes:
+        artifacts: what to look at, by name.
+        miou: on the test streets.
+        seconds: by step.
+    """
+
+    artifacts: dict[str, str] = field(default_factory=dict)
+    miou: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        """Whether the network answers as well as it should."""
+        return self.miou >= GOOD_MIOU
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's `artifacts`, with the score and the times."""
+        return {"artifacts": self.artifacts, "miou": self.miou, "min_miou": GOOD_MIOU, "seconds": self.seconds}
+
+
+def demo(out: Path, minutes: float = MINUTES, seed: int = 0) -> Demo:
+    """Goes the whole way; what happens is told on standard error.
+
+    Args:
+        out: folder for everything; what an earlier demo left there is replaced.
+        minutes: of training.
+        seed: of the training.
+
+    Raises:
+        EpeeError: a module is missing, the folder cannot be written, or a step failed.
+    """
+    for module in MODULES:
+        need(module)
+    _clear(out)
+    found, bundle = Demo(), out / "street.epee"
+    _step(found, "train", lambda: _epee("train", "segment", "--data", "synthetic:street", "--out", out / "run",
+                                        "--preset", "nano", "--minutes", f"{minutes:g}", "--seed", seed))
+    _step(found, "export", lambda: _epee("export", out / "run", "--out", bundle))
+    _step(found, "draw", lambda: _draw(out, bundle))
+    _step(found, "run", lambda: _epee("run", bundle, "--source", out / "street.mp4", "--sink", out / "overlay.mp4"))
+    _step(found, "pictures", lambda: _epee("run", bundle, "--source", out / "stills", "--sink",
+                                           f"png:{out / 'pictures'}"))
+    _step(found, "eval", lambda: _score(found, bundle))
+    _step(found, "bench", lambda: _epee("bench", bundle, "--out", out / "bench", "--data", "synthetic:street",
+                                        "--split", "test", "--limit", 20, "--rounds", 3, "--seconds", 0.5))
+    places = {"bundle": bundle, "clip": out / "street.mp4", "overlay": out / "overlay.mp4",
+              "pictures": out / "pictures", "latency": out / "bench/latency.png", "report": out / "bench/report.html",
+              "results": out / "bench/results.json", "training": out / "run"}
+    found.artifacts = {name: str(path) for name, path in places.items() if path.exists()}
+    return found
+
+
+def render(found: Demo) -> str:
+    """The last lines: how good it is and which files to look at."""
+    verdict = "" if found.good else f", which is below {GOOD_MIOU}: something is wrong, or --minutes was too short"
+    notes = {"bundle": "the network, ready for `epee run`", "clip": "a drive that training never saw",
+             "overlay": "the same drive as the network sees it; start here",
+             "pictures": "four other streets, the network's classes over them", "latency": "how fast each backend is",
+             "report": "the benchmark as a page", "results": "the benchmark as numbers",
+             "training": "weights, metrics and pictures of the training"}
+    width = max(map(len, found.artifacts.values()), default=0)
+    return "\n".join([f"\nmIoU {found.miou:.4f} on unseen streets, in {sum(found.seconds.values()):.0f} s{verdict}",
+                      "Look at:", *(f"  {path:<{width}}  {notes[name]}" for name, path in found.artifacts.items())])
+
+
+def _clear(out: Path) -> None:
+    """Makes the folder, and removes from it what the demo is going to write."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in MADE:
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
+            else:
+                (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise EpeeError(f"--out '{out}'", got=error.strerror or str(error), expected="a folder to write in",
+                        do="name another --out") from None
+
+
+def _step(found: Demo, name: str, work: Callable[[], object]) -> None:
+    start = time.monotonic()
+    work()
+    found.seconds[name] = round(time.monotonic() - start, 1)
+    _say(f"  ({found.seconds[name]:.0f} s)")
+
+
+def _epee(*words: object, answer: bool = False) -> str:
+    """Shows an `epee` command and runs it; gives its standard output where `answer`, else lets it be seen."""
+    texts = [str(word) for word in words]
+    _say("\n$ " + shlex.join(["epee", *texts]))
+    return _child([sys.executable, "-m", "epee", *texts, *["--json"] * answer], answer)
+
+
+def _child(command: Sequence[str], answer: bool) -> str:
+    """Runs a command to its end. An interrupt reaches the child too: it gets ten seconds to close what it holds."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE if answer else 2, stdin=subprocess.DEVNULL, text=True)
+    try:
+        text, _ = child.communicate()
+    except KeyboardInterrupt:
+        try:
+            child.wait(10)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            child.kill()
+        raise
+    if child.returncode == 130:
+        raise KeyboardInterrupt
+    if child.returncode:
+        raise EpeeError(f"demo: `epee {command[3]}`", got=f"exit status {child.returncode}",
+                        do="its own line above says why")
+    return text or ""
+
+
+def _draw(out: Path, bundle: Path) -> None:
+    """Draws the clip and the stills, of seeds that no training split has, and writes them as mp4 and PNG."""
+    from ..runtime.bundle import Bundle
+    from ..runtime.frames import Frame, Result
+    from ..runtime.sinks import SinkInfo, open_sink
+    from ..runtime.street import Street, StreetDataset
+
+    cv2: Any = need("cv2")
+    seconds = CLIP_FRAMES / CLIP_FPS
+    _say(f"\ndrawing {out / 'street.mp4'}: {seconds:g} s of a street that training never saw; {STILLS} more as stills")
+    manifest, street = Bundle.open(bundle).manifest, Street(CLIP_SEED, CLIP_WH)
+    with open_sink(str(out / "street.mp4"), SinkInfo("street", manifest, CLIP_FPS)) as sink:
+        for i in range(CLIP_FRAMES):
+            image, _ = street.render(i)
+            sink.write(Result(Frame(image, i, "street"), {"image": image}, manifest))
+    (out / "stills").mkdir()
+    stills = StreetDataset("test", CLIP_WH, STILLS)
+    for i in range(STILLS):
+        cv2.imwrite(str(out / f"stills/street-{i}.png"), stills[i][0])
+
+
+def _score(found: Demo, bundle: Path) -> None:
+    scores = json.loads(_epee("eval", bundle, "--data", "synthetic:street", "--split", "test", answer=True))
+    found.miou = scores["miou"] or 0.0
+    _say(f"mIoU {found.miou:.4f}, pixel accuracy {scores['pixel_accuracy']:.4f} on {scores['images']} unseen streets")
+    _say("  " + ", ".join(f"{name} {iou:.2f}" for name, iou in scores["iou"].items() if iou is not None))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Measurements behind decisions, each a script of its own."""

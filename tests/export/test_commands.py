@@ -1,0 +1,106 @@
+"""`epee export`: what it prints, its exit status, and one clear line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from epee.export import exporting  # noqa: E402
+from epee.export.parity import Thresholds  # noqa: E402
+from epee.runtime.cli import main  # noqa: E402
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that begins with `epee:`; progress apart, there is nothing else."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line for line in captured.err.splitlines() if not line.startswith("export: ")]
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("epee: ")
+    return lines[0]
+
+
+def test_json_is_one_object(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "b.epee"
+    assert main(["export", str(run_folder / "best.safetensors"), "--out", str(out), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["bundle"] == str(out)
+    (row,) = data["variants"]
+    assert (row["precision"], row["variant"], row["status"], row["reason"]) == ("fp32", "fp32", "written", "")
+    assert row["bytes"] == (out / "fp32.onnx").stat().st_size
+    assert row["parity"]["equal"] >= 0.9995
+
+
+def test_the_table(exported) -> None:
+    from epee.export.commands import render
+
+    head, row, end = render(exported).splitlines()
+    assert head.split() == ["variant", "precision", "size", "equal", "logits", "differ", "by", "status"]
+    assert row.startswith("fp32          fp32")
+    assert row.endswith("written")
+    assert end.startswith(f"{exported.bundle} in ")
+
+
+def test_failed_parity_is_status_3(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(exporting.THRESHOLDS, "fp32", Thresholds(min_equal=1.1, max_logit_diff=1e-3))
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), "--json"]) == 3
+    captured = capsys.readouterr()
+    data = json.loads(captured.out)
+    assert data["bundle"] is None
+    assert data["variants"][0]["status"] == "failed"
+    assert "parity of variant 'fp32' does not hold" in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path / "gone"), "--out", str(tmp_path / "b.epee")]) == 1
+    assert "nothing there" in error_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "holiday.safetensors"
+    source.write_bytes(b"\x89PNG not weights")
+    assert main(["export", str(source), "--out", str(tmp_path / "b.epee")]) == 1
+    assert "does not open" in error_line(capsys)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_an_out_that_cannot_be_written(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "file" / "b.epee")]) == 1
+    assert "cannot write bundle" in error_line(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("room", [1000, 60000])
+def test_a_full_disk(run_folder: Path, tmp_path: Path, room: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """1000 bytes do not hold the graph; 60000 hold it, but not the goldens."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        status = main(["export", str(run_folder), "--out", str(tmp_path / "b.epee")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert status == 1
+    line = error_line(capsys)
+    assert "cannot write bundle" in line
+    assert "free some space" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_precision_it_does_not_write(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), "--precision", "fp32,int8"]) == 1
+    assert "precision: got int8, expected fp32" in error_line(capsys)
+
+
+@pytest.mark.parametrize("size", ["480", "480x", "0x64", "axb", "-5x64"])
+def test_a_size_that_is_none(run_folder: Path, tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), f"--size={size}"]) == 1
+    assert "WIDTHxHEIGHT" in error_line(capsys)
