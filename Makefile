@@ -12,15 +12,15 @@ endif
 .PHONY: help venv demo test lint types unit clean
 
 help:
-	@echo "make venv   sets up $(VENV): 2 to 5 minutes once, mostly downloads; nothing to do after that"
+	@echo "make venv   sets up $(VENV): 1 to 5 minutes once, mostly downloads; nothing to do after that"
 	@echo "make demo   the same set-up, then the whole way on a synthetic street: under 3 minutes on 2 cores"
-	@echo "make test   the same set-up, then lint, types and tests: about 5 minutes on 2 cores"
+	@echo "make test   the same set-up, then lint, types and tests: about 4 minutes on 2 cores"
 	@echo "make clean  removes caches and build folders; $(VENV), runs and bundles stay"
 
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml tools/setup_venv.sh
-	@echo "== set-up of $(VENV): 2 to 5 minutes, mostly downloads"
+	@echo "== set-up of $(VENV): 1 to 5 minutes, mostly downloads"
 	@PYTHON="$(PYTHON)" sh tools/setup_venv.sh $(VENV)
 	@touch $@
 
@@ -29,7 +29,7 @@ demo: $(STAMP)
 	@$(BIN)/epee demo
 
 test: $(STAMP)
-	@echo "== test: lint, types, then the tests; about 5 minutes on 2 cores"
+	@echo "== test: lint, types, then the tests; about 4 minutes on 2 cores"
 	@$(MAKE) --no-print-directory lint types unit
 
 lint: $(STAMP)

@@ -29,6 +29,7 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
 def _bench(args: argparse.Namespace) -> Report:
     from ..runtime.bundle import Bundle
     from ..runtime.errors import need
+    from ..runtime.evaluate import open_fitting
     from . import report
     from .matrix import Settings, measure, rows_of
 
@@ -38,6 +39,8 @@ def _bench(args: argparse.Namespace) -> Report:
     settings = Settings(threads=args.threads, rounds=args.rounds, seconds=args.seconds, data=args.data,
                         split=args.split, limit=args.limit, source=args.source, frames=args.frames)
     rows = rows_of(bundle, args.backend, args.precision, args.threads)
+    if args.data:
+        open_fitting(bundle.manifest, args.data, args.split, args.limit)
     report.prepare(args.out)
     measure(bundle, rows, settings, _say)
     _say("")

@@ -63,7 +63,7 @@ def table(rows: Sequence[Row], settings: Settings, title: str) -> str:
 
     console = Console()
     keep = [i for i, name in enumerate(COLUMNS) if console.width >= WIDE or name not in ("p90", "mean")]
-    shown = Table(title=f"{title}: milliseconds a frame, batch 1, {_threads(settings)}", title_justify="left",
+    shown = Table(title=f"{title}: ms a frame, batch 1, {_threads(settings)}", title_justify="left",
                   box=None, padding=(0, 2 if console.width >= WIDE else 1, 0, 0))
     for i in keep:
         shown.add_column(COLUMNS[i], justify="left" if i < 2 else "right", no_wrap=True)
@@ -186,4 +186,4 @@ def _hue(row: Row) -> str:
 
 
 def _threads(settings: Settings) -> str:
-    return f"{settings.threads} threads" if settings.threads else "each backend's own number of threads"
+    return f"{settings.threads} threads" if settings.threads else "default threads"

@@ -28,6 +28,8 @@ PRECISIONS = ("fp32",)
 """What this version writes."""
 SCENES, PICTURES, SCENE_WH = 4, 8, (480, 360)
 """Synthetic stills for goldens (and parity), pictures of a data set for parity, and the size scenes are drawn at."""
+TOLERANCES = {"fp32": Tolerance(min_equal=0.999)}
+"""Precision -> what `verify` allows on any backend."""
 WRITTEN, FAILED = "written", "failed"
 
 
@@ -110,20 +112,18 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
     trained = load_trained(source)
     network, size_wh = segmenter_of(trained), size_wh or trained.size_wh
     with bundle.writing(out) as folder:
-        say("trace")
+        say("pictures")
         fused, reference = FusedSegmenter(network, size_wh), FusedSegmenter(network, size_wh, folded=False)
-        twin = to_onnx(fused, [torch.zeros(1, *fused.size_hw, 3, dtype=torch.uint8)], [FRAME], [MASK, LOGITS])
-        model = without_output(twin, LOGITS)
-
-        say("parity")
         scenes = pictures(SYNTHETIC, fused.size_hw, trained.fit, SCENES)
         frames, where = parity_frames(trained, data, fused.size_hw) or (scenes, SYNTHETIC)
-        parity = measure(model, reference, frames)
-        variant = write_variant(folder, model, parity)
-        failure = parity.failure(THRESHOLDS["fp32"])
-        row = Row(variant.precision, variant.name, variant.file, variant.bytes, parity.to_json(),
-                  FAILED if failure else WRITTEN, failure)
-        if failure:
+
+        say("trace")
+        example = torch.zeros(1, *fused.size_hw, 3, dtype=torch.uint8)
+        model = without_output(to_onnx(fused, [example], [FRAME], [MASK, LOGITS]), LOGITS)
+
+        say("parity")
+        variant, row = add_variant(folder, "fp32", "fp32", model, measure(model, reference, frames))
+        if row.status == FAILED:
             raise ParityError(ExportReport(None, (row,), time.monotonic() - started_s))
 
         say("goldens")
@@ -172,15 +172,18 @@ def make_goldens(reference: FusedSegmenter, scenes: Sequence[NDArray[Any]]) -> d
     return {FRAME: np.stack(scenes), MASK: np.concatenate([answer(reference, scene)[0] for scene in scenes])}
 
 
-def write_variant(folder: Path, model: Any, parity: Parity) -> Variant:
-    """Writes the fp32 graph into the bundle and describes it."""
-    path = folder / "fp32.onnx"
+def add_variant(folder: Path, name: str, precision: str, model: Any, parity: Parity) -> tuple[Variant, Row]:
+    """Writes a graph into the bundle's folder, describes it, and judges its parity by the precision's thresholds."""
+    path = folder / f"{name}.onnx"
     path.write_bytes(model.SerializeToString())
-    built_with = {name: version(name) for name in ("epee", "torch", "onnx", "onnxruntime")}
+    built_with = {library: version(library) for library in ("epee", "torch", "onnx", "onnxruntime")}
     built_with["opset"] = str(model.opset_import[0].version)
     measured = {k: v for k, v in parity.to_json().items() if v is not None}
-    return Variant("fp32", path.name, "onnx", "fp32", bundle.sha256(path), path.stat().st_size, built_with,
-                   measured, Tolerance(min_equal=0.999))
+    variant = Variant(name, path.name, "onnx", precision, bundle.sha256(path), path.stat().st_size, built_with,
+                      measured, TOLERANCES[precision])
+    failure = parity.failure(THRESHOLDS[precision])
+    return variant, Row(precision, name, variant.file, variant.bytes, parity.to_json(),
+                        FAILED if failure else WRITTEN, failure)
 
 
 def describe(trained: Trained, name: str, size_hw: tuple[int, int], variants: Sequence[Variant],

@@ -20,7 +20,8 @@ from ..train.networks.segmenter import Segmenter, resize_logits
 TAILS = ("half", "full")
 """`full` resizes the logits to the frame's size and takes the ArgMax there: the reference. `half` does so at half
 the size, for a quarter of the work, and doubles the ids. Both take the ArgMax over the last axis, which OpenVINO
-computes several times faster than over the second."""
+computes twice as fast as over the second. At 480x360 with 11 classes on two cores, ONNX Runtime and OpenVINO spend
+0.6 and 0.7 ms in `half`, 2.0 and 2.0 ms in `full` (ArgMax over the second axis: 2.0 and 4.0 ms)."""
 TAIL = "half"
 
 

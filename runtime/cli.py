@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("epee.benchmarks.commands:BENCH", "measure speed and quality of a bundle's variants on every backend"),
     "inspect": ("epee.runtime.commands:INSPECT", "show what is in a bundle"),
     "verify": ("epee.runtime.commands:VERIFY", "check that a bundle is whole and answers its goldens here"),
-    "demo": ("epee.benchmarks.commands:DEMO", "go the whole way on a synthetic street: train, export, run, score, bench"),
+    "demo": ("epee.benchmarks.commands:DEMO", "the whole way on a synthetic street: train, export, run, score, bench"),
 }
 """Name -> (module:attribute, one line of help). Nothing is imported before its command is called."""
 

@@ -26,21 +26,22 @@ def render(bundle: Bundle) -> str:
     if m.classes:
         lines.append(f"classes   {len(m.classes)}: " + ", ".join(f"{i} {name}" for i, name in enumerate(m.classes)))
     lines.append("variants")
-    lines += [f"  {_variant(v)}" for v in m.variants]
+    lines += [f"  {line}" for v in m.variants for line in _variant(v)]
     if m.provenance:
         lines.append("from")
-        lines += [f"  {key:<14} {_short(value)}" for key, value in m.provenance.items()]
+        lines += [f"  {key:<14} {_short(value)}" for key, value in m.provenance.items() if value is not None]
     return "\n".join(lines)
 
 
-def _variant(v: Variant) -> str:
+def _variant(v: Variant) -> list[str]:
+    """The variant's own line, and under it what was measured at export and what it was built with."""
     parity = ", ".join(f"{key} {value:g}" for key, value in v.parity.items())
     targets = f"for {', '.join(v.targets)}" if v.targets else "anywhere"
     built = " ".join(f"{name} {version}" for name, version in v.built_with.items())
-    parts = [f"{v.name:<11} {v.kind:<6} {v.precision:<5} {v.bytes / 1e6:6.2f} MB  {targets}", parity,
-             f"tolerance {v.tolerance.min_equal:g}" + (f" within {v.tolerance.max_step}" * bool(v.tolerance.max_step)),
-             built]
-    return "; ".join(p for p in parts if p)
+    asked = f"{v.tolerance.min_equal:g} equal" + f" within {v.tolerance.max_step}" * bool(v.tolerance.max_step)
+    notes = {"parity": parity, "asked": asked, "built with": built}
+    return [f"{v.name:<14} {v.kind:<6} {v.precision:<5} {v.bytes / 1e6:6.2f} MB  {targets}",
+            *(f"  {name:<12} {text}" for name, text in notes.items() if text)]
 
 
 def _short(value: Any) -> str:

@@ -74,7 +74,7 @@ INSTALL = {
 """The line to type for each optional module."""
 
 
-class MissingExtra(EpeeError):
+class MissingExtra(EpeeError):  # noqa: N818 - it names what is missing
     """An optional module that is not installed; says which line installs it."""
 
     def __init__(self, module: str) -> None:

@@ -69,9 +69,7 @@ def evaluate(bundle: Bundle, data: str, split: str = "val", *, backend: str = "a
         DataError: the data does not fit the bundle, or one of its files is broken.
         BackendError: the bundle does not open.
     """
-    hw = _frame_size(bundle.manifest)
-    dataset = open_dataset(data, split, size_wh=(hw[1], hw[0]) if hw else None, count=limit)
-    check_classes(bundle.manifest, dataset, data)
+    dataset = open_fitting(bundle.manifest, data, split, limit)
     confusion = Confusion(len(dataset.names), dataset.ignore)
     with open_session(bundle, backend, precision, threads=threads) as session:
         done = 0
@@ -85,7 +83,22 @@ def evaluate(bundle: Bundle, data: str, split: str = "val", *, backend: str = "a
                       choose_variant(bundle, precision).name)
 
 
-def check_classes(manifest: Manifest, dataset: Dataset, data: str) -> None:
+def open_fitting(manifest: Manifest, data: str, split: str, limit: int | None = None) -> Dataset:
+    """Opens a split that the bundle can be scored on; see `evaluate`.
+
+    Raises:
+        DataError: the bundle makes no masks, or the data does not fit it.
+    """
+    if manifest.task != "segment":
+        raise DataError(f"bundle '{manifest.name}'", got=f"task {manifest.task}", expected="task segment",
+                        do="eval scores masks against labels")
+    size_hw = manifest.inputs[0].size_hw
+    dataset = open_dataset(data, split, size_wh=size_hw and size_hw[::-1], count=limit)
+    _check_classes(manifest, dataset, data)
+    return dataset
+
+
+def _check_classes(manifest: Manifest, dataset: Dataset, data: str) -> None:
     """Raises DataError where bundle and data do not speak of the same classes in the same order."""
     ours, theirs = manifest.classes, dataset.names
     what = f"classes of bundle '{manifest.name}' and data '{data}' differ"
@@ -96,14 +109,6 @@ def check_classes(manifest: Manifest, dataset: Dataset, data: str) -> None:
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if a != b:
             raise DataError(what, got=f"'{b}' as class {i} of the data", expected=f"'{a}'", do=do)
-
-
-def _frame_size(manifest: Manifest) -> tuple[int, int] | None:
-    """Height and width of the network's frame, or None where it takes any."""
-    if manifest.task != "segment":
-        raise DataError(f"bundle '{manifest.name}'", got=f"task {manifest.task}", expected="task segment",
-                        do="eval scores masks against labels")
-    return manifest.inputs[0].size_hw
 
 
 def _batch_size(session: Session) -> int:

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .timing import cpus
+
 FLAGS: dict[str, tuple[str, ...]] = {
     "avx2": ("avx2", "hw.optional.avx2_0"),
     "avx512f": ("avx512f", "hw.optional.avx512f"),
@@ -37,14 +39,7 @@ def cpu() -> dict[str, Any]:
     """The processor: `name`, `arch`, `cores` (logical, usable by this process), `flags` (of FLAGS, those it has)."""
     name, words = _processor()
     flags = [flag for flag, names in FLAGS.items() if not words.isdisjoint(names)]
-    return {"name": name, "arch": platform.machine(), "cores": usable_cores(), "flags": flags}
-
-
-def usable_cores() -> int:
-    """Logical processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return {"name": name, "arch": platform.machine(), "cores": cpus(), "flags": flags}
 
 
 def gpus() -> list[dict[str, Any]]:

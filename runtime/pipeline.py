@@ -27,7 +27,7 @@ class RunStats:
         seconds: from the beginning of the first read to the last delivery, start-up left out.
         stages_ms, age_ms: percentiles; a stage is the time that one frame spent there, and stages of different frames
             overlap, so their sum is more than `1000 / fps`.
-        start_ms: from the start of the command to the first read.
+        start_ms: from `started_s` to the first read: opening, loading, warming up.
         files: what was written.
         interrupted: whether it was asked to end before the source did.
     """
@@ -71,7 +71,7 @@ class RunStats:
 
 
 def run(model: Model, source: Source, sinks: Sequence[Sink], *, frames: int | None = None,
-        seconds: float | None = None, stop: threading.Event | None = None,
+        seconds: float | None = None, stop: threading.Event | None = None, started_s: float | None = None,
         progress: Callable[[RunStats], None] | None = None) -> RunStats:
     """Streams a source through a model into sinks; everything stays open, so its owner closes it.
 
@@ -82,6 +82,7 @@ def run(model: Model, source: Source, sinks: Sequence[Sink], *, frames: int | No
         frames: ends after so many.
         seconds: ends after so long.
         stop: ends soon after it is set, e.g. by a signal's handler.
+        started_s: `now_s()` when the program began to open things; `start_ms` counts from there.
         progress: called after each frame.
     """
     stats = RunStats(source.name, model.session.backend, model.session.device, model.session.precision,
@@ -94,6 +95,7 @@ def run(model: Model, source: Source, sinks: Sequence[Sink], *, frames: int | No
 
     model.warm_up()
     begin_s = now_s()
+    stats.start_ms = 0.0 if started_s is None else 1e3 * (begin_s - started_s)
     with closing(cast(Any, model.stream(source, prepare=prepare, limit=frames, stop=stop))) as results:
         try:
             for result in results:

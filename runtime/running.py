@@ -6,7 +6,6 @@ import argparse
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -40,10 +39,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Streams one source through a bundle into sinks."""
-    begin = time.perf_counter()
+    from .timing import now_s
+
+    started_s = now_s()
     from . import pipeline
     from .bundle import Bundle
-    from .errors import SourceError
+    from .errors import SinkError, SourceError
     from .model import depth_for, frame_spec, open_model
     from .sinks import SinkInfo, open_sink
     from .sources import notice, open_source
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> Report:
     if len(args.source) > 1:
         raise SourceError("--source", got=f"{len(args.source)} of them", expected="one",
                           do="run one `epee run` for each; several in one process are not built yet")
+    if len(set(args.sink)) < len(args.sink):
+        raise SinkError("--sink", got="the same one twice", expected="different ones", do="leave one out")
     if not args.sink:
         notice("no --sink is given: results are thrown away (try --sink out.mp4)")
     bundle = Bundle.open(args.bundle)
@@ -61,10 +64,10 @@ def run(args: argparse.Namespace) -> Report:
         sinks = [opened.enter_context(open_sink(text, info)) for text in args.sink or ["null"]]
         model = opened.enter_context(open_model(bundle, args.backend, args.precision, threads=args.threads,
                                                 depth=depth_for(source.live, args.threads)))
-        start_ms = 1e3 * (time.perf_counter() - begin)
+        watched = sys.stderr.isatty() and not args.json
+        progress = opened.enter_context(_Progress(source.count)) if watched else None
         stats = pipeline.run(model, source, sinks, frames=_limit(args, source), seconds=args.seconds, stop=stop,
-                             progress=None if args.json or not sys.stderr.isatty() else _Progress(source.count))
-        stats.start_ms = start_ms
+                             started_s=started_s, progress=progress)
     return Report(stats.to_json(), stats.to_text(), INTERRUPTED if stop.is_set() else DONE)
 
 
@@ -107,6 +110,13 @@ class _Progress:
             return
         self._next_s = stats.seconds + 0.2
         sys.stderr.write(f"\r{stats.frames}{self._of} frames, {stats.fps:.1f} a second \033[K")
+        sys.stderr.flush()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        sys.stderr.write("\r\033[K")
         sys.stderr.flush()
 
 

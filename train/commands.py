@@ -11,7 +11,7 @@ from typing import Any
 from ..runtime.cli import Command, Report
 from ..runtime.errors import ConfigError, need
 
-RECIPE_OPTIONS = ("batch", "learning_rate", "seed", "train_count")
+RECIPE_OPTIONS = ("batch", "learning_rate", "seed", "train_count", "val_count")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     segment.add_argument("--batch", type=int, help="pictures a step")
     segment.add_argument("--learning-rate", type=float, help="peak learning rate")
     segment.add_argument("--train-count", type=int, help="only the first so many training pictures")
+    segment.add_argument("--val-count", type=int, help="only the first so many validation pictures")
     segment.add_argument("--seed", type=int, help="of initial weights, order and augmentation (default: 0)")
     segment.add_argument("--resume", action="store_true",
                          help="go on from the last checkpoint of --out, with its own configuration")

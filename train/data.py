@@ -50,12 +50,36 @@ class Store:
         return pair
 
 
-def class_frequency(store: Store, limit: int = 400) -> NDArray[np.float64]:
+class Remembered:
+    """A data set whose pairs are kept in memory once they were read; for splits that are scored again and again."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.names, self.colours, self.ignore = data.names, data.colours, data.ignore
+        self._data = data
+        self._pairs: dict[int, Pair] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Pair:
+        """Gives the pair at its own size; do not write to it."""
+        pair = self._pairs.get(index)
+        if pair is None:
+            pair = self._data[index]
+            self._bytes += pair[0].nbytes + pair[1].nbytes
+            if self._bytes < CACHE_BYTES:
+                self._pairs[index] = pair
+        return pair
+
+
+def class_frequency(store: Store, limit: int = 128) -> NDArray[np.float64]:
     """(C,) share of each class among the labelled pixels of up to `limit` pictures, evenly spread."""
     classes = len(store.data.names)
-    counts = np.zeros(classes, np.int64)
-    for i in np.unique(np.linspace(0, len(store) - 1, min(limit, len(store))).astype(int)):
-        counts += np.bincount(store[int(i)][1].ravel(), minlength=256)[:classes]
+    chosen = np.unique(np.linspace(0, len(store) - 1, min(limit, len(store))).astype(int)).tolist()
+    with ThreadPoolExecutor() as pool:
+        counts = sum(pool.map(lambda i: np.bincount(store[i][1].ravel(), minlength=256)[:classes], chosen),
+                     np.zeros(classes, np.int64))
     return counts / max(1, counts.sum())
 
 

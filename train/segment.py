@@ -17,7 +17,7 @@ from ..runtime.errors import DataError, TrainingError
 from ..runtime.manifest import Fit
 from . import checkpoint
 from .config import to_toml
-from .data import Batches, Store, class_frequency
+from .data import Batches, Remembered, Store, class_frequency
 from .devices import pick_device, use_bf16
 from .losses import class_weights, cross_entropy
 from .metrics import Journal, Progress, evaluate, predict, save_grid, to_input
@@ -174,7 +174,7 @@ def open_splits(config: SegmentConfig) -> tuple[Dataset, Dataset | None]:
     size_wh = config.size_wh
     train = open_dataset(config.data, "train", size_wh=size_wh, count=config.train_count)
     try:
-        return train, open_dataset(config.data, "val", size_wh=size_wh, count=config.val_count)
+        return train, Remembered(open_dataset(config.data, "val", size_wh=size_wh, count=config.val_count))
     except DataError as error:
         if error.got == "not in the file":
             return train, None

@@ -108,7 +108,7 @@ def as_input(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
 
 
-def network(train: Scenes, test: Scenes, seconds: float, steps: int = 0, batch: int = 4, seed: int = 0) -> np.ndarray:
+def network(train: Scenes, test: Scenes, seconds: float, steps: int = 0, batch: int = 2, seed: int = 0) -> np.ndarray:
     """IoU (C,) on the test scenes of a `PlainNet` trained for `seconds`, or for `steps`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -116,7 +116,7 @@ def network(train: Scenes, test: Scenes, seconds: float, steps: int = 0, batch: 
     net = PlainNet(classes)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     share = np.bincount(train[1].ravel(), minlength=classes) / train[1].size
-    weight = torch.from_numpy(1 / np.log(1.25 + share)).float()
+    weight = torch.from_numpy(1 / np.log(1.4 + share)).float()
     weight /= weight.mean()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-3)
     begin, done = time.monotonic(), 0

@@ -33,6 +33,7 @@ class WindowSink(Opened):
         if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise SinkError("sink 'window'", got="no screen here (DISPLAY is not set)",
                             do="take FILE.mp4, or log in with a desktop or ssh -X")
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV's Qt complains of missing fonts
         self._title = f"epee - {info.source}"
         self._step_s = 1 / info.fps if info.fps and not info.live else 0.0
         self._due_s = 0.0

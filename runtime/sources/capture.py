@@ -7,6 +7,7 @@ error: there is no reconnect here.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,11 +15,13 @@ from urllib.parse import urlsplit
 
 from ..errors import SourceError
 from ..frames import Frame
+from ..pixels import Image
 from ..timing import now_s
 from . import Opened
 from .video import quiet_cv2
 
 OPEN_MS, READ_MS = 10_000, 10_000
+CLOSE_S = 0.5
 
 
 class _Capture(Opened):
@@ -27,6 +30,7 @@ class _Capture(Opened):
     _capture: Any
     _what: str
     _may_end = False
+    _closed = False
 
     def _start(self, capture: Any, name: str, what: str, do: str) -> None:
         cv2 = quiet_cv2()
@@ -37,25 +41,37 @@ class _Capture(Opened):
         super().__init__(name, fps=fps if 0 < fps <= 1000 else None, live=True,
                          size_wh=size_wh if min(size_wh) > 0 else None)
         self._capture, self._what = capture, what
+        self._reading = threading.Lock()
 
     def __iter__(self) -> Iterator[Frame]:
         index, first_s = 0, None
-        while self._capture.grab():
-            captured_s = now_s()
+        while (read := self._read()) is not None:
+            captured_s, decode_ms, image = read
             first_s = captured_s if first_s is None else first_s
-            start = time.perf_counter()
-            ok, image = self._capture.retrieve()
-            if not ok:
-                continue
-            yield Frame(self.bgr(image), index, self.name, captured_s, f"{index:06d}", captured_s - first_s,
-                        1e3 * (time.perf_counter() - start))
+            yield Frame(self.bgr(image), index, self.name, captured_s, f"{index:06d}", captured_s - first_s, decode_ms)
             index += 1
-        if index == 0 or not self._may_end:
+        if not self._closed and (index == 0 or not self._may_end):
             raise SourceError(f"{self._what} gives no more frames", got=f"{index} frames so far",
                               do="check the cable, the network and whether another program holds it")
 
+    def _read(self) -> tuple[float, float, Image] | None:
+        """Time of capture, milliseconds of decoding and image of the next frame that decodes, or None at the end."""
+        with self._reading:
+            while not self._closed and self._capture.grab():
+                captured_s, start = now_s(), time.perf_counter()
+                ok, image = self._capture.retrieve()
+                if ok:
+                    return captured_s, 1e3 * (time.perf_counter() - start), image
+            if self._closed:
+                self._capture.release()
+        return None
+
     def close(self) -> None:
-        self._capture.release()
+        """Releases the device; where another thread waits in a read, that thread releases it when the read returns."""
+        self._closed = True
+        if self._reading.acquire(timeout=CLOSE_S):
+            self._capture.release()
+            self._reading.release()
 
 
 class CameraSource(_Capture):

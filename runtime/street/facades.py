@@ -185,7 +185,7 @@ def leaves(
     rng: Rng, look: Look, picture: np.ndarray, colour: Colour, spots: np.ndarray, radius: float, glow: np.ndarray
 ) -> None:
     """Dabs leaves of many shades at `spots` (N, 2); `glow` (N,) is how much light falls on each."""
-    shades = np.clip(glow * rng.normal(1.0, 0.22, len(spots)), 0.25, 1.6)
+    shades = np.clip(glow * rng.normal(1.0, 0.34, len(spots)), 0.25, 1.6)
     radii = radius * rng.uniform(0.5, 1.25, len(spots))
     steps = [lit(colour, look, step / 16).tolist() for step in range(27)]
     lit_colours = [steps[round(shade * 16)] for shade in shades.tolist()]
@@ -201,7 +201,7 @@ def hedge(rng: Rng, look: Look, length_m: float, height_m: float, ppm: float) ->
     count = int(length_m * height_m * 14)
     spots = rng.uniform((0, 0), (w, h), (count, 2))
     leaves(rng, look, picture, colour, spots, 0.16 * ppm, 1.15 - 0.6 * spots[:, 1] / h)
-    picture *= 1 + 0.12 * rng.standard_normal((h, w, 1), dtype=np.float32)
+    picture *= 1 + 0.2 * rng.standard_normal((h, w, 1), dtype=np.float32)
     return labelled(picture, VEGETATION)
 
 
@@ -220,7 +220,7 @@ def crown(rng: Rng, look: Look, size: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(glow + rng.normal(0, 0.12, LEAVES))
     picture = np.zeros((size, size, 3), np.float32) + lit(colour, look, 0.5).astype(np.float32)
     leaves(rng, look, picture, colour, spots[order] * size, 0.027 * size, glow[order])
-    picture *= 1 + 0.13 * rng.standard_normal((size, size, 1), dtype=np.float32)
+    picture *= 1 + 0.2 * rng.standard_normal((size, size, 1), dtype=np.float32)
     shape = np.zeros((size, size), np.uint8)
     for (x, y), r in zip((spots * size).tolist(), rng.uniform(0.018, 0.034, LEAVES) * size, strict=True):
         cv2.circle(shape, (int(x), int(y)), max(int(r), 1), 255, -1)

@@ -82,7 +82,7 @@ def lawn(rng: Rng, look: Look, shape_hw: tuple[int, int], ppm: float) -> np.ndar
     """Grass, BGR float, with tufts and fallen leaves."""
     grass = np.zeros((*shape_hw, 3), np.float32) + lit(leaf_colour(rng), look, 0.9).astype(np.float32)
     grass *= mottle(rng, shape_hw, 0.18 * ppm, 0.24) * mottle(rng, shape_hw, 1.2 * ppm, 0.1)
-    return np.asarray(grass * (1 + 0.12 * rng.standard_normal((*shape_hw, 1), dtype=np.float32)))
+    return np.asarray(grass * (1 + 0.2 * rng.standard_normal((*shape_hw, 1), dtype=np.float32)))
 
 
 def ground(rng: Rng, look: Look, ppm: float) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +173,7 @@ def backdrop(rng: Rng, look: Look, shape_hw: tuple[int, int], unit: float) -> np
                 colour = lit(leaf_colour(rng), look, rng.uniform(0.6, 0.9)) * (1 - thick) + haze * thick
                 radius = rng.uniform(4.0, 8.0) * unit
                 for _ in range(14):
-                    at = (int(x + rng.normal(0, radius * 0.6)), int(h - abs(rng.normal(0, radius * 0.7))))
+                    at = (int(x + rng.normal(0, radius * 0.6)), int(h - radius * rng.uniform(0, 1.3)))
                     dab = colour * rng.uniform(0.75, 1.15)
                     cv2.circle(out, at, max(int(radius * 0.5), 1), (*dab.tolist(), VEGETATION), -1)
                 x += radius * 1.2

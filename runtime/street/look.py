@@ -108,7 +108,7 @@ def look_of(rng: Rng) -> Look:
     bend = float(rng.uniform(0.0005, 0.0045))
     return Look(
         light=light,
-        focal=float(rng.uniform(0.80, 1.1)),
+        focal=float(rng.uniform(0.95, 1.25)),
         eye_m=float(rng.uniform(1.2, 2.1)),
         horizon=float(rng.uniform(0.28, 0.66)),
         drive_side=1 if rng.random() < 0.65 else -1,
@@ -120,7 +120,7 @@ def look_of(rng: Rng) -> Look:
         speed_m=float(rng.uniform(0.22, 0.42)),
         bend=(bend, float(rng.uniform(0, 6.28)), float(rng.uniform(0.0005, 0.003)), float(rng.uniform(0, 6.28))),
         filled=(float(rng.choice([0.3, 0.7, 0.95])), float(rng.choice([0.3, 0.7, 0.95]))),
-        parked=float(rng.uniform(0.1, 0.5)),
+        parked=float(rng.uniform(0.1, 0.4)),
         traffic=float(rng.uniform(0.3, 1.0)),
         people=float(rng.uniform(0.5, 1.0)),
         trees=float(rng.uniform(0.1, 0.9)),

@@ -90,7 +90,7 @@ def person_design(rng: Rng) -> PersonDesign:
         tall=float(rng.uniform(1.3, 1.5) if rng.random() < 0.15 else rng.uniform(1.7, 2.0)),
         broad=float(rng.uniform(1.35, 1.7)),
         coat=any_colour(rng),
-        legs=any_colour(rng),
+        legs=hsv(rng.uniform(0.5, 0.72), rng.uniform(0.0, 0.5), rng.uniform(0.1, 0.38)),
         skin=hsv(rng.uniform(0.04, 0.08), rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.9)),
         hair=hsv(rng.uniform(0.04, 0.12), rng.uniform(0.1, 0.6), rng.uniform(0.08, 0.6)),
         long_coat=bool(rng.random() < 0.3),

@@ -17,7 +17,7 @@ Bar = Callable[..., None]
 def sign(kind: str, look: Look, rng: Rng) -> Solid:
     """One of `KINDS` as a solid that faces the camera."""
     out = Solid(SIGN)
-    steel = lit(hsv(rng.random(), rng.uniform(0, 0.3), rng.choice([0.2, 0.45, 0.65])), look)
+    steel = lit(hsv(rng.choice([0.4, 0.6]), rng.uniform(0, 0.3), rng.uniform(0.12, 0.26)), look)
 
     def bar(x0: float, y0: float, x1: float, y1: float, colour: np.ndarray, size: float = 9) -> None:
         out.add([(x0, y0, 0), (x1, y0, 0), (x1, y1, 0), (x0, y1, 0)], colour, size)
@@ -59,7 +59,7 @@ def lights(out: Solid, bar: Bar, steel: np.ndarray, look: Look, rng: Rng) -> Non
 def column(out: Solid, bar: Bar, steel: np.ndarray, look: Look, rng: Rng) -> None:
     """Adds an advertising column, round, with posters and a cap."""
     half, tall = 0.68, float(rng.uniform(2.9, 3.4))
-    wall = lit(any_colour(rng), look)
+    wall = lit(hsv(rng.random(), rng.uniform(0.0, 0.12), rng.uniform(0.8, 0.92)), look)
     bar(-half, 0, half, tall, wall)
     bar(-half * 1.08, 0, half * 1.08, 0.35, steel * 0.8)
     for row in range(2):
@@ -75,15 +75,17 @@ def column(out: Solid, bar: Bar, steel: np.ndarray, look: Look, rng: Rng) -> Non
 
 def board(out: Solid, bar: Bar, steel: np.ndarray, look: Look, rng: Rng) -> None:
     """Adds a poster in a frame on two legs."""
-    half, low, top = 0.8, 0.7, float(rng.uniform(2.9, 3.3))
+    half, low, top = 0.7, 0.7, float(rng.uniform(2.7, 3.0))
     for x in (-1, 1):
         bar(x * half * 0.75 - 0.11, 0, x * half * 0.75 + 0.11, low + 0.1, steel * 0.8)
-    bar(-half, low, half, top, steel)
+    bar(-half, low, half, top, lit((225, 228, 230), look))
+    bar(-half + 0.13, low + 0.13, half - 0.13, top - 0.13, steel * 0.7)
     shines = look.light.lamps > 0.25
     poster, ink = np.array(any_colour(rng)), np.array(any_colour(rng))
     poster, ink = (poster, ink) if shines else (lit(poster, look), lit(ink, look))
-    bar(-half + 0.12, low + 0.12, half - 0.12, top - 0.12, poster)
-    out.add(disc(0.1, (low + top) / 2 + 0.25, 0, 0.38, corners=11), ink, 0.3)
+    bar(-half + 0.18, low + 0.18, half - 0.18, top - 0.18, poster)
+    bar(-half + 0.18, top - 0.5, half - 0.18, top - 0.18, ink)
+    out.add(disc(0.1, (low + top) / 2 + 0.12, 0, 0.34, corners=11), ink, 0.3)
     for line in range(3):
         bar(
             -half + 0.25,

@@ -126,7 +126,7 @@ class Stage:
         """Queues a parked car, a tree or a sign."""
         view, look = self.view, self.look
         ahead = thing.z - view.z
-        if thing.kind == "car" and ahead < 85:
+        if thing.kind == "car" and ahead < STANDING_M:
             self.car(thing.x, ahead, thing.design, look.drive_side * side)
         elif thing.kind == "tree" and ahead > NEAR_M:
             self.tree(thing, ahead)
@@ -202,18 +202,22 @@ class Stage:
         self.jobs.append((ahead, paint))
 
     def moving(self, mover: Moving) -> None:
-        """Queues a driving car or a walker."""
+        """Queues a driving car or a walker, who comes out of a door at the back of the pavement."""
         view, look = self.view, self.look
         ahead = mover.z - view.z
         if mover.kind == "car":
-            self.car(mover.x, ahead, mover.design % DESIGNS, mover.heading)
+            longer = self.part("design", mover.design % DESIGNS, 0, cars.car_design).long / 2 - 2
+            self.car(mover.x, ahead + longer, mover.design % DESIGNS, mover.heading)
             return
-        if not 1.6 < ahead < WALKERS_M or not self.seen(mover.x, ahead, 0.8):
+        side = 1 if mover.x > 0 else -1
+        door = side * (look.road_half_m + look.pavement_m[(side + 1) // 2])
+        x = mover.x + (door + side - mover.x) * min(max((ahead - WALKERS_M + 10) / 10, 0.0), 1.0)
+        if not 1.6 < ahead < WALKERS_M or abs(x) > abs(door) or not self.seen(x, ahead, 0.8):
             return
         design = self.part("walker", mover.design, 0, models.person_design)
         step = int((abs(mover.gone) / 1.3 + mover.design * 0.37) % 1.0 * STEPS)
         make = lambda rng: models.person(design, look, step / STEPS)  # noqa: E731
         person = self.part("step", mover.design, step, make)
         if look.light.sun:
-            self.shade.append(view.floor(mover.x - 0.2, mover.x - look.sun_side * 1.5, ahead - 0.12, ahead + 0.12))
-        self.jobs.append((ahead, lambda: person.paint(view, mover.x, ahead, min((WALKERS_M - ahead) / 6, 1.0))))
+            self.shade.append(view.floor(x - 0.2, x - look.sun_side * 1.5, ahead - 0.12, ahead + 0.12))
+        self.jobs.append((ahead, lambda: person.paint(view, x, ahead, min((WALKERS_M - ahead) / 4 + 0.5, 1.0))))

@@ -15,9 +15,9 @@ from .look import Look, Rng
 PLOT_M = 14.0
 CELL_M = 6.5
 SIGHT_M = 170.0
-STANDING_M = 90.0
-SIGNS_M = 48.0
-WALKERS_M = 38.0
+STANDING_M = 75.0
+SIGNS_M = 38.0
+WALKERS_M = 30.0
 DESIGNS = 6
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ class Town:
                 yield Moving("car", oncoming, place + draw[1] * 8, int(draw[2] * DESIGNS), -1, gone)
         lead = self.recall("lead", 0, 0, lambda rng: rng.random(6))
         if lead[0] < 0.25 + 0.5 * look.traffic:
-            near = 9 + 14 * lead[1] + 3.5 * np.sin(index * 0.011 + 6.28 * lead[2]) + 1.5 * np.sin(index * 0.029)
+            near = 13 + 12 * lead[1] + 3.5 * np.sin(index * 0.011 + 6.28 * lead[2]) + 1.5 * np.sin(index * 0.029)
             yield Moving("car", ahead, z + near, int(lead[3] * DESIGNS), 1, 0.0)
             if lead[4] < 0.6:
                 further = near + 13 + 8 * lead[5] + 4 * np.sin(index * 0.007)

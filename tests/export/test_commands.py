@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(module)
 
 from epee.export import exporting  # noqa: E402
 from epee.export.parity import Thresholds  # noqa: E402

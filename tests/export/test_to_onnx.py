@@ -9,16 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
 
 from epee.export.fuse import FusedSegmenter  # noqa: E402
 from epee.export.parity import open_onnx  # noqa: E402
-from epee.export.to_onnx import (  # noqa: E402
-    _scale,
-    multiply_adds,
-    to_onnx,
-    with_output,
-    without_output,
-)
+from epee.export.to_onnx import _scale, multiply_adds, to_onnx, with_output, without_output  # noqa: E402
 from epee.runtime.errors import ExportError  # noqa: E402
 
 ODD_WH = (101, 77)
@@ -79,6 +74,7 @@ def test_it_does_not_say_where_it_was_built(fp32) -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_any_batch_in_onnxruntime(odd, odd_frames, batch: int) -> None:
+    pytest.importorskip("onnxruntime")
     graph, reference = odd
     mask, logits = open_onnx(graph).run(["mask", "logits"], {"frame": odd_frames[:batch]})
     with torch.no_grad():

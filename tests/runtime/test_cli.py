@@ -107,9 +107,9 @@ def test_interrupted_is_130(probe, capsys) -> None:
     assert capsys.readouterr().err == "epee: interrupted\n"
 
 
-def test_ctrl_c_ends_a_real_command_with_130(tiny_bundle: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-m", "epee", "eval", str(tiny_bundle), "--data", "synthetic:street",
-                              "--split", "train"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_ctrl_c_ends_a_real_command_with_130(tiny_bundle: Path, tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-m", "epee", "bench", str(tiny_bundle), "--out", str(tmp_path),
+                              "--seconds", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(2.0)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)

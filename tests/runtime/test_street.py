@@ -86,7 +86,7 @@ def test_frames_follow_each_other_smoothly(seed):
 def test_every_class_appears_and_none_is_rare():
     data = StreetDataset("val", SMALL_WH, 24)
     seen = np.stack([np.bincount(data[i][1].ravel(), minlength=len(NAMES)) for i in range(len(data))])
-    assert ((seen > 0).mean(axis=0) > 0.7).all()
+    assert ((seen > 0).mean(axis=0) > 0.6).all()
     assert (seen.sum(axis=0) / seen.sum() > 0.005).all()
 
 

@@ -1,0 +1,52 @@
+"""The demo, with a training far too short to be good: every step runs, every file is there, and the status says 3."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from epee.benchmarks import demo as module
+from epee.benchmarks.demo import Demo, demo, render
+from epee.runtime.errors import EpeeError
+
+
+@pytest.mark.timeout(180)
+def test_the_whole_way(tmp_path: Path, monkeypatch, capfd) -> None:
+    for name, value in {"STREETS": 16, "TEST_STREETS": 4, "CLIP_FRAMES": 6, "CLIP_WH": (160, 120), "STILLS": 2,
+                        "BENCH": ("--limit", 2, "--rounds", 1, "--seconds", 0.05)}.items():
+        monkeypatch.setattr(module, name, value)
+    (tmp_path / "mine.txt").write_text("kept")
+    (tmp_path / "stills").mkdir()  # of an earlier demo
+    found = demo(tmp_path, minutes=0.02)
+    assert set(found.artifacts) == {"bundle", "clip", "overlay", "pictures", "latency", "report", "results", "training"}
+    assert list(found.seconds) == ["train", "export", "draw", "run", "pictures", "eval", "bench"]
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+    assert 0 <= found.miou < 0.75
+    assert not found.good
+    assert "below 0.75" in render(found)
+    assert all(path in render(found) for path in found.artifacts.values())
+    json.dumps(found.to_json(), allow_nan=False)
+    out, err = capfd.readouterr()
+    assert out == ""
+    shown = [line.split()[2] for line in err.splitlines() if line.startswith("$ epee ")]
+    assert shown == ["train", "export", "run", "run", "eval", "bench"]
+
+
+def test_good_is_good() -> None:
+    assert Demo(miou=0.75).good
+    assert "below" not in render(Demo(miou=0.8))
+
+
+def test_a_step_that_fails_ends_the_demo_with_one_line(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "epee", "demo", "--out", str(tmp_path), "--minutes", "-1"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "epee: demo: `epee train`: got exit status 1; its own line above says why"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EpeeError, match="expected a folder to write in; name another --out"):
+        demo(tmp_path / "file" / "out")
