@@ -31,12 +31,12 @@ class Augment:
     scale: tuple[float, float] = (0.75, 2.0)
     rotate_deg: float = 0.0
     flip: float = 0.5
-    brightness: float = 0.25
-    contrast: float = 0.25
-    gamma: tuple[float, float] = (0.8, 1.25)
-    channel: tuple[float, float] = (0.9, 1.1)
-    blur: float = 0.1
-    noise: float = 0.1
+    brightness: float = 0.2
+    contrast: float = 0.2
+    gamma: tuple[float, float] = (0.85, 1.18)
+    channel: tuple[float, float] = (0.95, 1.05)
+    blur: float = 0.05
+    noise: float = 0.05
     noise_levels: float = 8.0
 
 

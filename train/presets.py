@@ -65,8 +65,10 @@ class SegmentConfig:
 
 
 NETWORKS: dict[str, SegmenterConfig] = {
-    "nano": SegmenterConfig(classes=2, stem=16, quarter=32, eighth=64, sixteenth=96, dilations=(1, 2, 4), fuse=48),
-    "small": SegmenterConfig(classes=2, stem=32, quarter=64, eighth=96, sixteenth=112, dilations=(1, 2, 4, 8), fuse=96),
+    "nano": SegmenterConfig(classes=2, stem=16, quarter=32, eighth=64, sixteenth=96, dilations=(1, 2, 4),
+                            decode8=48, decode4=32),
+    "small": SegmenterConfig(classes=2, stem=32, quarter=48, eighth=96, sixteenth=112, dilations=(1, 2, 4, 8),
+                             decode8=64, decode4=48),
 }
 """Preset name -> network; `classes` is set from the data."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ def network() -> Any:
     from epee.train.networks.segmenter import Segmenter, SegmenterConfig
 
     torch.manual_seed(3)
-    net = Segmenter(SegmenterConfig(classes=4, stem=8, quarter=8, eighth=16, sixteenth=16, dilations=(1, 2), fuse=16))
+    net = Segmenter(SegmenterConfig(classes=4, stem=8, quarter=8, eighth=16, sixteenth=16, dilations=(1, 2),
+                                    decode8=16, decode4=8))
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -32,14 +34,14 @@ def network() -> Any:
 
 @pytest.fixture(scope="session")
 def make_run(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Writes a run folder as a training leaves it; facts can be replaced."""
+    """Writes a run folder as a training leaves it; network and facts can be replaced."""
     pytest.importorskip("safetensors")
     from epee.train.checkpoint import BEST, pack, write
 
-    def make(**facts: Any) -> Path:
+    def make(net: Any = network, **facts: Any) -> Path:
         folder = tmp_path_factory.mktemp("run")
-        write(folder / BEST, pack("ema", network.state_dict()), {
-            "task": "segment", "network": network.config, "size_wh": SIZE_WH, "names": NAMES, "colours": COLOURS,
+        write(folder / BEST, pack("ema", net.state_dict()), {
+            "task": "segment", "network": net.config, "size_wh": SIZE_WH, "names": NAMES, "colours": COLOURS,
             "ignore": 255, "fit": {"mode": "letterbox", "interpolation": "area"}, "data": "synthetic:street",
             "provenance": {"preset": "tiny", "seed": 3}, **facts})
         return folder
@@ -68,6 +70,53 @@ def fp32(exported: Any) -> Any:
     import onnx
 
     return onnx.load(exported.bundle / "fp32.onnx")
+
+
+@pytest.fixture(scope="session")
+def candidate(run_folder: Path) -> Any:
+    """The tiny network, fused and traced."""
+    pytest.importorskip("onnxscript")
+    from epee.export.candidate import from_trained
+    from epee.train.checkpoint import load_trained
+
+    return from_trained(load_trained(run_folder), "tiny")
+
+
+@pytest.fixture(scope="session")
+def hard(network: Any, make_run: Any) -> Any:
+    """A candidate with the same answers in float, and one tensor whose channels lie a thousandfold apart."""
+    torch = pytest.importorskip("torch")
+    from epee.export.candidate import from_trained
+    from epee.train.checkpoint import load_trained
+
+    net = copy.deepcopy(network)
+    (_, norm, _), following = net.fuse, net.head
+    scale = torch.logspace(0, 3, len(norm.weight))
+    with torch.no_grad():  # a ReLU lies between: it passes positive factors on
+        norm.weight.mul_(scale)
+        norm.bias.mul_(scale)
+        following.weight.div_(scale[None, :, None, None])
+    return from_trained(load_trained(make_run(net)), "hard")
+
+
+@pytest.fixture(scope="session")
+def labelled(candidate: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset YAML: street stills of 96x64, 12 to train and 12 to validate on, labelled with torch's own answers."""
+    import cv2
+    from epee.runtime.street import StreetDataset
+
+    root = tmp_path_factory.mktemp("labelled")
+    for split in ("train", "val"):
+        stills = StreetDataset(split, (192, 128), 12)
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for i in range(12):
+            frame = cv2.resize(stills[i][0], SIZE_WH, interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(root / "images" / split / f"{i:02d}.png"), frame)
+            cv2.imwrite(str(root / "masks" / split / f"{i:02d}.png"), candidate.answer(frame)[0][0])
+    file = root / "stills.yaml"
+    file.write_text(f"train: images/train\nval: images/val\nnames: [{', '.join(NAMES)}]\n")
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,8 @@ def test_the_trained_network_is_left_alone(network: Segmenter) -> None:
 
 
 def test_a_convolution_with_a_bias_is_folded_too() -> None:
-    network = Segmenter(SegmenterConfig(classes=2, stem=4, quarter=4, eighth=4, sixteenth=4, dilations=(1,), fuse=4))
+    network = Segmenter(SegmenterConfig(classes=2, stem=4, quarter=4, eighth=4, sixteenth=4, dilations=(1,),
+                                        decode8=4, decode4=4))
     network.stem[0] = torch.nn.Conv2d(3, 4, 3, 2, 1)
     network(torch.rand(2, 3, 32, 32))
     network.eval()

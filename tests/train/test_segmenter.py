@@ -11,13 +11,15 @@ def test_presets_stay_within_a_million_and_a_half(preset):
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (72, 96), (90, 122), (45, 61)])
 def test_any_size_gives_logits_at_a_quarter(size_hw):
-    network = Segmenter(SegmenterConfig(classes=5, stem=8, quarter=8, eighth=8, sixteenth=8, dilations=(1, 2), fuse=8))
+    network = Segmenter(SegmenterConfig(classes=5, stem=8, quarter=8, eighth=8, sixteenth=8, dilations=(1, 2),
+                                        decode8=8, decode4=8))
     logits = network.eval()(torch.rand(2, 3, *size_hw))
     assert logits.shape == (2, 5, -(-size_hw[0] // 4), -(-size_hw[1] // 4))
 
 
 def test_every_parameter_learns():
-    network = Segmenter(SegmenterConfig(classes=5, stem=8, quarter=8, eighth=8, sixteenth=8, dilations=(1, 2), fuse=8))
+    network = Segmenter(SegmenterConfig(classes=5, stem=8, quarter=8, eighth=8, sixteenth=8, dilations=(1, 2),
+                                        decode8=8, decode4=8))
     for _ in range(2):  # residual branches start at zero, so their inner weights get a gradient from the second step on
         for p in network.parameters():
             p.grad = None

@@ -17,7 +17,7 @@ from epee.train.networks.segmenter import SegmenterConfig
 from epee.train.presets import SegmentConfig
 from epee.train.segment import train_segment
 
-TINY = SegmenterConfig(classes=2, stem=8, quarter=8, eighth=16, sixteenth=16, dilations=(1, 2), fuse=16)
+TINY = SegmenterConfig(classes=2, stem=8, quarter=8, eighth=16, sixteenth=16, dilations=(1, 2), decode8=16, decode4=8)
 CONFIG = SegmentConfig(data="synthetic:street", size_wh=(96, 72), epochs=4, batch=4, train_count=40, evaluations=2,
                        val_count=6,
                        warmup_steps=4, learning_rate=5e-3, network=TINY)

@@ -1,9 +1,9 @@
 """The segmentation network: plain 3x3 convolution, batch norm and ReLU, which is what INT8 kernels like.
 
 One trunk goes down to 1/16 of the input's size, where residual blocks with dilations 1, 2, 4, 8 see far for little
-(the dilations follow RegSeg, Gao 2021, arXiv 2111.09957, with dense instead of grouped convolutions). Its answer
-comes back up to 1/8, is added to the trunk's own features there, and a 1x1 head names the classes. A second 1x1 head
-on the 1/4 features corrects thin things.
+(the dilations follow RegSeg, Gao 2021, arXiv 2111.09957, with dense instead of grouped convolutions). Its answer comes
+back up in two steps: at 1/8 and again at 1/4 the trunk's own features are added and a 3x3 convolution joins the two,
+so that poles and signs keep their edges. A 1x1 head names the classes.
 
 No attention, no squeeze-and-excite, no grouped convolutions: they quantise badly or train slowly on a CPU.
 """
@@ -29,17 +29,18 @@ class SegmenterConfig:
         sixteenth: channels at 1/16.
         eighth_blocks: residual blocks at 1/8.
         dilations: one residual block at 1/16 for each.
-        fuse: channels of the 3x3 convolution that joins 1/16 and 1/8.
+        decode8, decode4: channels of the convolutions that join what comes up with the trunk at 1/8 and at 1/4.
     """
 
     classes: int
     stem: int = 32
-    quarter: int = 64
+    quarter: int = 48
     eighth: int = 96
-    sixteenth: int = 128
+    sixteenth: int = 112
     eighth_blocks: int = 1
     dilations: tuple[int, ...] = (1, 2, 4, 8)
-    fuse: int = 96
+    decode8: int = 64
+    decode4: int = 48
 
 
 class ConvBnRelu(nn.Sequential):
@@ -84,18 +85,21 @@ class Segmenter(nn.Module):
                                     *(ResidualBlock(c.eighth) for _ in range(c.eighth_blocks)))
         self.sixteenth = nn.Sequential(ConvBnRelu(c.eighth, c.sixteenth, stride=2),
                                        *(ResidualBlock(c.sixteenth, d) for d in c.dilations),
-                                       ConvBnRelu(c.sixteenth, c.fuse, kernel=1, relu=False))
-        self.side = ConvBnRelu(c.eighth, c.fuse, kernel=1, relu=False)
-        self.fuse = ConvBnRelu(c.fuse, c.fuse)
-        self.head = nn.Conv2d(c.fuse, c.classes, 1)
-        self.detail = nn.Conv2d(c.quarter, c.classes, 1, bias=False)
+                                       ConvBnRelu(c.sixteenth, c.decode8, kernel=1, relu=False))
+        self.side8 = ConvBnRelu(c.eighth, c.decode8, kernel=1, relu=False)
+        self.join8 = nn.Sequential(ConvBnRelu(c.decode8, c.decode8),
+                                   ConvBnRelu(c.decode8, c.decode4, kernel=1, relu=False))
+        self.side4 = ConvBnRelu(c.quarter, c.decode4, kernel=1, relu=False)
+        self.join4 = ConvBnRelu(c.decode4, c.decode4)
+        self.head = nn.Conv2d(c.decode4, c.classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         quarter = self.quarter(self.stem(x))  # (N, quarter, H/4, W/4)
         eighth = self.eighth(quarter)  # (N, eighth, H/8, W/8)
-        far = resize_logits(self.sixteenth(eighth), eighth.shape[-2:])  # (N, fuse, H/8, W/8)
-        joined = self.fuse(F.relu(far + self.side(eighth)))
-        return resize_logits(self.head(joined), quarter.shape[-2:]) + self.detail(quarter)  # (N, classes, H/4, W/4)
+        up = resize_logits(self.sixteenth(eighth), eighth.shape[-2:])  # (N, decode8, H/8, W/8)
+        up = self.join8(F.relu(up + self.side8(eighth)))  # (N, decode4, H/8, W/8)
+        up = resize_logits(up, quarter.shape[-2:])  # (N, decode4, H/4, W/4)
+        return self.head(self.join4(F.relu(up + self.side4(quarter))))  # (N, classes, H/4, W/4)
 
 
 def resize_logits(logits: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
