@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("epee.runtime.commands:EVAL", "score a bundle on a data set"),
     "run": ("epee.runtime.commands:RUN", "stream a source through a bundle into sinks"),
     "bench": ("epee.benchmarks.commands:BENCH", "measure speed and quality of a bundle's variants on every backend"),
+    "tune": ("epee.runtime.commands:TUNE", "find the fastest backend and variant that answer right here, for auto"),
     "inspect": ("epee.runtime.commands:INSPECT", "show what is in a bundle"),
     "verify": ("epee.runtime.commands:VERIFY", "check that a bundle is whole and answers its goldens here"),
     "demo": ("epee.benchmarks.commands:DEMO", "the whole way on a synthetic street: train, export, run, score, bench"),

@@ -9,7 +9,7 @@ import time
 from .cli import DONE, FAILED, Command, Report
 from .running import RUN
 
-__all__ = ["DOCTOR", "EVAL", "INSPECT", "RUN", "VERIFY"]
+__all__ = ["DOCTOR", "EVAL", "INSPECT", "RUN", "TUNE", "VERIFY"]
 
 
 def positive(text: str) -> int:
@@ -54,21 +54,49 @@ def _eval(args: argparse.Namespace) -> Report:
     from .evaluate import evaluate, render
 
     with ProgressLine("scored") as progress:
-        scores = evaluate(Bundle.open(args.bundle), args.data, args.split, backend=args.backend,
-                          precision=args.precision, threads=args.threads, limit=args.limit, progress=progress)
+        bundle = Bundle.open(args.bundle)
+        precision = bundle.manifest.variants[0].name if args.precision == "auto" else args.precision
+        scores = evaluate(bundle, args.data, args.split, backend=args.backend, precision=precision,
+                          threads=args.threads, limit=args.limit, progress=progress)
     return Report(scores.to_json(), render(scores))
 
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="a bundle's folder, or the name of one that ships")
+    parser.add_argument("--backend", metavar="X[:DEVICE]",
+                        help="also run a golden there and tell where and in which precision each node really ran")
+    parser.add_argument("--precision", metavar="P", help="which variant to run (default: the bundle's first)")
+    parser.add_argument("--strict", action="store_true",
+                        help="exit with 3 where a node ran elsewhere or in another precision than the variant's")
 
 
 def _inspect(args: argparse.Namespace) -> Report:
+    from . import contents, placement
     from .bundle import Bundle
-    from .contents import facts, render
 
     bundle = Bundle.open(args.bundle)
-    return Report(facts(bundle), render(bundle))
+    if not (args.backend or args.precision or args.strict):
+        return Report(contents.facts(bundle), contents.render(bundle))
+    placed = placement.placement(bundle, args.backend or "auto", args.precision or "auto")
+    found = contents.facts(bundle) | {"placement": placed.to_json()}
+    return Report(found, placement.render(placed), FAILED if args.strict and placed.strays() else DONE)
+
+
+def _tune_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", help="a bundle's folder, or the name of one that ships")
+    parser.add_argument("--backend", type=names, default=[], metavar="X[:DEVICE]",
+                        help="only these, with commas; the choice is then not remembered (default: all that work here)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N",
+                        help="compute threads; the choice is then not remembered (default: the backends' choice)")
+
+
+def _tune(args: argparse.Namespace) -> Report:
+    from .bundle import Bundle
+    from .tune import render, tune
+
+    found = tune(Bundle.open(args.bundle), args.backend, threads=args.threads,
+                 say=lambda line: print(f"tune: {line}", file=sys.stderr, flush=True))
+    return Report(found.to_json(), render(found), DONE if found.choice else FAILED)
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,4 +149,5 @@ class ProgressLine:
 DOCTOR = Command(_doctor_arguments, _doctor)
 EVAL = Command(_eval_arguments, _eval)
 INSPECT = Command(_inspect_arguments, _inspect)
+TUNE = Command(_tune_arguments, _tune)
 VERIFY = Command(_verify_arguments, _verify)

@@ -32,6 +32,10 @@ class BackendError(EpeeError):
     """A backend that is not installed, cannot take this model, or did not become active."""
 
 
+class Unsupported(BackendError):  # noqa: N818 - it is no fault of anybody's
+    """A backend that cannot compute this variant, which others can; the variant may well be whole."""
+
+
 class SourceError(EpeeError):
     """A source that cannot be opened or read."""
 
@@ -61,6 +65,7 @@ INSTALL = {
     "cv2": "pip install 'epee[cv-headless]' (or 'epee[cv]' for windows on a screen)",
     "av": "pip install 'epee[video]'",
     "openvino": "pip install 'epee[openvino]'",
+    "ncnn": "pip install 'epee[ncnn]'",
     "torch": "pip install 'epee[train]'",
     "safetensors": "pip install 'epee[train]'",
     "tensorboard": "pip install 'epee[train]'",

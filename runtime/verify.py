@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .backends import Session, describe, load, open_session, parse_backend
 from .bundle import GOLDEN, Bundle
-from .errors import BundleError, EpeeError
+from .errors import BundleError, EpeeError, Unsupported
 from .manifest import TensorSpec, Tolerance, Variant
 from .scores import equal_share
 
@@ -150,7 +150,7 @@ def _check(verdict: Verdict, bundle: Bundle, variant: Variant, backend: str, gol
                     verdict.problems.append(f"variant '{variant.name}' on {where}: output '{name}': {wrong}")
             verdict.checked.append(Checked(variant.name, where, min(shares), variant.tolerance.min_equal))
     except EpeeError as error:
-        if variant.kind != "onnx":  # an engine is for one device; elsewhere it cannot be judged
+        if variant.kind != "onnx" or isinstance(error, Unsupported):  # here it cannot be judged
             verdict.skipped.append(f"variant '{variant.name}' on {backend}: {error}")
         else:
             verdict.problems.append(f"variant '{variant.name}' on {backend}: {error}")

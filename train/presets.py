@@ -72,9 +72,9 @@ NETWORKS: dict[str, SegmenterConfig] = {
 }
 """Preset name -> network; `classes` is set from the data."""
 
-RECIPES: dict[str, dict[str, float]] = {
-    "nano": {"learning_rate": 2e-3, "warmup_steps": 100, "ema_decay": 0.995},
-    "small": {},
+RECIPES: dict[str, dict[str, int | float]] = {
+    "nano": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 50, "ema_decay": 0.995},
+    "small": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 400, "weight_decay": 1e-3},
 }
 """Preset name -> fields of SegmentConfig that differ from its defaults."""
 

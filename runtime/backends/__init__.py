@@ -9,6 +9,7 @@ The table holds lazy import strings: nothing is imported before it is asked for.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,10 @@ from ..manifest import TensorSpec, Variant
 BACKENDS: dict[str, str] = {
     "onnxruntime": "epee.runtime.backends.onnxruntime",
     "openvino": "epee.runtime.backends.openvino",
+    "opencv": "epee.runtime.backends.opencv",
+    "ncnn": "epee.runtime.backends.ncnn",
+    "tensorrt-rtx": "epee.runtime.backends.tensorrt_rtx",
+    "tensorrt": "epee.runtime.backends.tensorrt",
 }
 """Name -> module. `auto` takes the first that is available and takes the variant."""
 
@@ -168,12 +173,15 @@ def open_session(bundle: Bundle, backend: str = "auto", precision: str = "auto",
     Args:
         bundle: what to run.
         backend: `NAME[:DEVICE]`, or `auto`: the first of BACKENDS that is available here.
-        precision: a variant's name or precision, or `auto`.
+        precision: a variant's name or precision, or `auto`: the bundle's first. Where both are `auto`, what
+            `epee tune` chose on this machine comes before that; a line on standard error says so.
         threads, depth, spinning: see SessionOptions.
 
     Raises:
         BackendError: nothing fits; it says for each backend why. A named backend is never replaced by another.
     """
+    if backend == precision == "auto":
+        backend, precision = tuned(bundle)
     name, device = parse_backend(backend)
     variant = choose_variant(bundle, precision)
     options = SessionOptions(device, threads, depth, spinning)
@@ -185,6 +193,17 @@ def open_session(bundle: Bundle, backend: str = "auto", precision: str = "auto",
             return load(entry.name).open_session(bundle, variant, options)
     raise BackendError("no backend is available", got="; ".join(f"{e.name}: {e.reason}" for e in found),
                        do="pip install 'epee[cpu]'")
+
+
+def tuned(bundle: Bundle) -> tuple[str, str]:
+    """What `--backend` and `--precision` would say of the choice that `epee tune` remembers, else `auto` twice."""
+    from ..tune import remembered
+
+    choice = remembered(bundle)
+    if choice is None or not _probe(parse_backend(choice.backend)[0]).available:
+        return "auto", "auto"
+    print(f"epee: {choice.line()}", file=sys.stderr, flush=True)
+    return choice.backend, choice.variant
 
 
 def check_feeds(inputs: tuple[TensorSpec, ...], feeds: Arrays) -> None:

@@ -11,24 +11,28 @@ import pytest
 NAMES = ("sky", "wall", "road", "car")
 COLOURS = ((10, 20, 30), (40, 50, 60), (70, 80, 90), (100, 110, 120))
 SIZE_WH = (96, 64)
+TRAIN_STEPS = 40
 
 
 @pytest.fixture(scope="session")
 def network() -> Any:
-    """A Segmenter in eval mode. Tests leave it as it is."""
+    """A Segmenter in eval mode, trained for a second, so that its answers have margins. Tests leave it as it is."""
     torch = pytest.importorskip("torch")
+    import numpy as np
+    from epee.runtime.street import StreetDataset
     from epee.train.networks.segmenter import Segmenter, SegmenterConfig
 
     torch.manual_seed(3)
     net = Segmenter(SegmenterConfig(classes=4, stem=8, quarter=8, eighth=16, sixteenth=16, dilations=(1, 2),
                                     decode8=16, decode4=8))
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, 0, 0.3)
-    with torch.no_grad():
-        for _ in range(4):
-            net(torch.rand(4, 3, 64, 96) * torch.rand(4, 3, 1, 1))
+    split = StreetDataset("train", (96, 72), 8)
+    images, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*(split[i] for i in range(8)), strict=True))
+    x, y = images.permute(0, 3, 1, 2) / 255, labels[:, 2::4, 2::4].long() % 4
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(TRAIN_STEPS):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
     return net.eval()
 
 
@@ -83,20 +87,27 @@ def candidate(run_folder: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def hard(network: Any, make_run: Any) -> Any:
-    """A candidate with the same answers in float, and one tensor whose channels lie a thousandfold apart."""
+def hard_network(network: Any) -> Any:
+    """The same answers in float, and one tensor whose channels lie a thousandfold apart."""
     torch = pytest.importorskip("torch")
-    from epee.export.candidate import from_trained
-    from epee.train.checkpoint import load_trained
 
     net = copy.deepcopy(network)
-    (_, norm, _), following = net.fuse, net.head
+    norm, following = net.join4[1], net.head
     scale = torch.logspace(0, 3, len(norm.weight))
     with torch.no_grad():  # a ReLU lies between: it passes positive factors on
         norm.weight.mul_(scale)
         norm.bias.mul_(scale)
         following.weight.div_(scale[None, :, None, None])
-    return from_trained(load_trained(make_run(net)), "hard")
+    return net
+
+
+@pytest.fixture(scope="session")
+def hard(hard_network: Any, make_run: Any) -> Any:
+    """The hard network as a candidate."""
+    from epee.export.candidate import from_trained
+    from epee.train.checkpoint import load_trained
+
+    return from_trained(load_trained(make_run(hard_network)), "hard")
 
 
 @pytest.fixture(scope="session")

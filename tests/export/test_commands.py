@@ -11,7 +11,7 @@ import pytest
 for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(module)
 
-from epee.export import exporting  # noqa: E402
+from epee.export import variants  # noqa: E402
 from epee.export.parity import Thresholds  # noqa: E402
 from epee.runtime.cli import main  # noqa: E402
 
@@ -41,7 +41,7 @@ def test_the_table(exported) -> None:
     from epee.export.commands import render
 
     head, row, end = render(exported).splitlines()
-    assert head.split() == ["variant", "precision", "size", "equal", "logits", "differ", "by", "status"]
+    assert head.split() == ["variant", "precision", "size", "equal", "drop", "logits", "differ", "by", "status"]
     assert row.startswith("fp32          fp32")
     assert row.endswith("written")
     assert end.startswith(f"{exported.bundle} in ")
@@ -49,7 +49,7 @@ def test_the_table(exported) -> None:
 
 def test_failed_parity_is_status_3(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                    capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(exporting.THRESHOLDS, "fp32", Thresholds(min_equal=1.1, max_logit_diff=1e-3))
+    monkeypatch.setitem(variants.THRESHOLDS, "fp32", Thresholds(min_equal=1.1, max_logit_diff=1e-3))
     assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), "--json"]) == 3
     captured = capsys.readouterr()
     data = json.loads(captured.out)
@@ -97,11 +97,44 @@ def test_a_full_disk(run_folder: Path, tmp_path: Path, room: int, capsys: pytest
 
 
 def test_a_precision_it_does_not_write(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), "--precision", "fp32,int8"]) == 1
-    assert "precision: got int8, expected fp32" in error_line(capsys)
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), "--precision", "fp32,int4"]) == 1
+    assert "precision: got int4, expected fp32, fp16, int8" in error_line(capsys)
 
 
 @pytest.mark.parametrize("size", ["480", "480x", "0x64", "axb", "-5x64"])
 def test_a_size_that_is_none(run_folder: Path, tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), f"--size={size}"]) == 1
     assert "WIDTHxHEIGHT" in error_line(capsys)
+
+
+def test_calibration_asks_for_every_precision(make_run, labelled: Path, tmp_path: Path,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(labelled.parent / "images" / "train")
+    out = tmp_path / "b.epee"
+    assert main(["export", str(make_run(data="")), "--out", str(out), "--calibration", folder, "--data",
+                 str(labelled), "--max-drop", "0.3"]) == 0
+    text = capsys.readouterr().out
+    assert [line.split()[0] for line in text.splitlines()[1:5]] == ["fp32", "fp16", "int8-u8s8", "int8-s8s8"]
+    assert "gate: the other half" in text
+    assert "passed" in text
+    assert text.splitlines()[-1].startswith(f"{out} in ")
+
+
+@pytest.mark.parametrize(("options", "line"), [
+    (["--max-drop", "2"], "--max-drop: got 2.0, expected 0 to 1"),
+    (["--search-seconds", "0"], "--search-seconds: got 0.0, expected more than 0"),
+    (["--calibration", "EMPTY"], "got no picture in it, expected .png"),
+    (["--calibration", "BROKEN"], "got a broken or unknown file"),
+    (["--calibration", "/gone"], "got nothing there"),
+    (["--calibration", "0"], "calibration data: got '0', expected a dataset YAML"),
+    (["--calibration", "/gone.yaml"], "No such file"),
+])
+def test_calibration_and_budget_that_do_not_fit(run_folder: Path, tmp_path: Path, options: list[str], line: str,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "BROKEN").mkdir()
+    (tmp_path / "BROKEN" / "half.png").write_bytes(b"\x89PNG cut")
+    options = [str(tmp_path / word) if word.isupper() else word for word in options]
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "b.epee"), *options]) == 1
+    assert line in error_line(capsys)
+    assert not (tmp_path / "b.epee").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(module)
 
-from epee.export import exporting  # noqa: E402
-from epee.export.exporting import ExportReport, ParityError, export_bundle  # noqa: E402
+from epee.export import candidate as candidates  # noqa: E402
+from epee.export.budget import Budget  # noqa: E402
+from epee.export.exporting import ExportReport, ParityError, export_bundle, parity_frames  # noqa: E402
 from epee.runtime import backends  # noqa: E402
 from epee.runtime.bundle import Bundle  # noqa: E402
 from epee.runtime.errors import BundleError, DataError, ExportError  # noqa: E402
@@ -31,8 +34,8 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> None:
                 weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
         return model
 
-    original = exporting.without_output
-    monkeypatch.setattr(exporting, "without_output", without_output)
+    original = candidates.without_output
+    monkeypatch.setattr(candidates, "without_output", without_output)
 
 
 def test_the_bundle_describes_itself(exported: ExportReport) -> None:
@@ -103,11 +106,8 @@ def test_a_named_data_set_must_be_there(run_folder: Path, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parity_uses_scenes_where_the_training_data_is_gone(make_run) -> None:
-    from epee.train.checkpoint import load_trained
-
-    trained = load_trained(make_run(data="/gone/streets.yaml"))
-    assert exporting.parity_frames(trained, None, (64, 96)) is None
+def test_parity_uses_scenes_where_the_training_data_is_gone(candidate) -> None:
+    assert parity_frames(dataclasses.replace(candidate, data="/gone/streets.yaml"), None) is None
 
 
 def test_parity_that_fails_writes_nothing(run_folder: Path, tmp_path: Path, breaking: None) -> None:
@@ -133,8 +133,10 @@ def test_the_old_bundle_stays_when_an_export_is_interrupted(exported: ExportRepo
 
 
 @pytest.mark.parametrize(("options", "line"), [
-    ({"precisions": ("fp32", "int8")}, "precision: got int8, expected fp32; this version of epee writes no other"),
-    ({"precisions": ()}, "precision: got nothing, expected fp32; this version of epee writes no other"),
+    ({"precisions": ("fp32", "int4")}, "precision: got int4, expected fp32, fp16, int8, int8-u8s8, int8-s8s8, "
+     "int8-u8s8-rr; did you mean 'int8'?"),
+    ({"precisions": ()}, "precision: got nothing, expected fp32, fp16, int8, int8-u8s8, int8-s8s8, int8-u8s8-rr; "
+     "name some"),
     ({"size_wh": (480, 16)}, "size: got 480x16, expected 32x32 or more"),
 ])
 def test_options_that_do_not_fit(run_folder: Path, tmp_path: Path, options, line: str) -> None:
@@ -154,3 +156,91 @@ def test_what_is_no_bundle_is_not_overwritten(run_folder: Path, tmp_path: Path) 
     with pytest.raises(BundleError, match="something that is no bundle is there"):
         export_bundle(run_folder, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.fixture(scope="module")
+def every(make_run, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    """The report of an export in every precision. INT8 of a network this small need not be faster than float."""
+    out = tmp_path_factory.mktemp("bundles") / "every.epee"
+    return export_bundle(make_run(data=str(labelled)), out, precisions=("fp16", "int8"),
+                         budget=Budget(max_drop=0.2, frames=8))
+
+
+def test_every_precision_has_a_row(every: ExportReport) -> None:
+    rows = {row.variant: row for row in every.rows}
+    assert list(rows) == ["fp32", "fp16", "int8-u8s8", "int8-s8s8"]
+    assert (rows["fp32"].status, rows["fp16"].status) == ("written", "written")
+    assert rows["fp16"].bytes < 0.65 * rows["fp32"].bytes
+    assert rows["fp16"].parity["equal"] >= 0.995
+    assert rows["int8-s8s8"].status == "unmeasured"
+    assert "`epee tune` decides on the device" in rows["int8-s8s8"].reason
+    u8s8 = rows["int8-u8s8"]
+    assert u8s8.status in ("written", "refused", "unmeasured")
+    assert u8s8.reason != ""
+    assert u8s8.parity["drop"] <= 0.2
+    json.dumps(every.to_json(), allow_nan=False)
+
+
+def test_the_manifest_holds_the_search_and_the_calibration(every: ExportReport) -> None:
+    manifest = Bundle.open(every.bundle).manifest
+    assert manifest.variants[0].name == "fp32"
+    variant = manifest.variant("int8-s8s8")
+    assert variant.targets == ("tensorrt", "arm")
+    assert variant.extra["plan"]["calibrator"] in ("minmax", "percentile", "entropy")
+    assert [step["step"] for step in variant.extra["search"]][-1] == "gate: the other half"
+    record = manifest.extra["calibration"]
+    assert record["source"] == "stills.yaml"
+    assert len(record["frames"]) == 8
+    assert len(record["sha256"]) == 64
+    assert manifest.provenance["exam"] == "stills.yaml"
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_every_variant_answers_its_goldens(every: ExportReport, backend: str) -> None:
+    from epee.runtime.verify import verify
+
+    found = backends.load(backend).probe()
+    if not found.available:
+        pytest.skip(found.reason)
+    verdict = verify(Bundle.open(every.bundle), [backend])
+    assert verdict.problems == []
+    assert len(verdict.checked) == len(Bundle.open(every.bundle).manifest.variants)
+
+
+def test_int8_that_loses_too_much_is_refused_with_the_search(make_run, hard_network, labelled: Path,
+                                                             tmp_path: Path) -> None:
+    report = export_bundle(make_run(hard_network, data=str(labelled)), tmp_path / "b.epee", precisions=["int8-s8s8"],
+                           budget=Budget(max_drop=0.03, seconds=1e-6, frames=4))
+    row = report.rows[1]
+    assert (row.status, row.file, row.bytes) == ("refused", "", 0)
+    assert row.reason == "no plan within the budget was found in 1e-06 s"
+    assert row.search[0].step == "minmax"
+    manifest = Bundle.open(report.bundle).manifest
+    assert [v.name for v in manifest.variants] == ["fp32"]
+    assert manifest.extra["refused"]["int8-s8s8"]["reason"] == row.reason
+    assert sorted(p.name for p in report.bundle.iterdir()) == ["fp32.onnx", "golden.npz", "manifest.json"]
+
+
+def test_without_labels_the_float_masks_are_right(run_folder: Path, tmp_path: Path) -> None:
+    """The training's classes are not the synthetic street's, so its labels cannot be used."""
+    report = export_bundle(run_folder, tmp_path / "b.epee", precisions=["int8-s8s8"],
+                           budget=Budget(max_drop=0.5, frames=4))
+    assert report.rows[1].status == "unmeasured"
+    assert Bundle.open(report.bundle).manifest.provenance["exam"] == "synthetic:street, without labels"
+
+
+def test_no_calibration_data_is_an_error(make_run, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="calibration data: got none, expected a dataset YAML"):
+        export_bundle(make_run(data="/gone/streets.yaml"), tmp_path / "b.epee", precisions=["int8"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_interrupted_in_the_search_leaves_nothing(make_run, labelled: Path, tmp_path: Path) -> None:
+    def interrupt(step: str) -> None:
+        if step.startswith("int8-u8s8: minmax"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(make_run(data=str(labelled)), tmp_path / "b.epee", precisions=["int8"],
+                      budget=Budget(frames=4), say=interrupt)
+    assert list(tmp_path.iterdir()) == []

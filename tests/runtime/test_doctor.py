@@ -14,7 +14,7 @@ WITHOUT = """
 import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("cv2", "av", "onnxruntime", "openvino"):
+        if name.split(".")[0] in ("cv2", "av", "ncnn", "onnxruntime", "openvino"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
 from epee.runtime.cli import main

@@ -62,7 +62,6 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = ConvBnRelu(channels, channels)
         self.second = ConvBnRelu(channels, channels, dilation=dilation, relu=False)
-        nn.init.zeros_(self.second[1].weight)  # type: ignore[arg-type]  # starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(self.first(x)))

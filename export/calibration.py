@@ -1,0 +1,143 @@
+"""Calibration frames: which pictures INT8's ranges come from. Real ones, evenly spread, and written down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime import pixels
+from ..runtime.dataset import PICTURES, SYNTHETIC, FolderDataset, open_dataset, read_picture
+from ..runtime.errors import EpeeError, ExportError
+from ..runtime.manifest import Fit
+from ..runtime.sources import kind_of, open_source
+
+FRAMES = 128
+"""Frames that are enough for every range: more change it no further."""
+SMALLEST_SCENE_WH = (192, 144)
+"""Synthetic scenes for networks that take less are drawn at this size and fitted."""
+EXPECTED = f"a dataset YAML (its train split), a folder of pictures, a video, or {SYNTHETIC}"
+
+Named = tuple[str, NDArray[Any]]
+"""A frame's name and its (H, W, 3) uint8 BGR."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Frames at the network's size.
+
+    Attributes:
+        source: as given.
+        names: of the frames used, in order: files, or numbers of frames.
+        frames: each (H, W, 3) uint8 BGR.
+        held_back: frames from between those, not to be calibrated on; empty unless asked for.
+        sha256: over the bytes of the frames, hex.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    frames: tuple[NDArray[Any], ...]
+    held_back: tuple[NDArray[Any], ...]
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"source": Path(self.source).name, "frames": list(self.names), "sha256": self.sha256}
+
+
+def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: int = FRAMES,
+                     hold_back: bool = False) -> Calibration:
+    """Reads frames evenly spread over a source and fits them as the runtime will.
+
+    Args:
+        text: a dataset YAML (its train split), a folder of pictures, a video, a picture, or `synthetic:street`.
+        size_hw: height and width of the network's frames.
+        fit: how frames of another size are fitted.
+        count: at most so many frames.
+        hold_back: also gives frames that lie between those used, where there are any.
+
+    Raises:
+        ExportError: no source, or nothing in it.
+        DataError, SourceError: it cannot be read, or one of its pictures is broken.
+    """
+    if not text:
+        raise ExportError("calibration data", got="none", expected=EXPECTED,
+                          do="name it with --calibration PATH, or leave int8 out of --precision")
+    used: list[Named] = []
+    held: list[Named] = []
+    for i, (name, image) in enumerate(_read(text, size_hw, fit, 2 * count if hold_back else count)):
+        (held if hold_back and i % 2 else used).append((name, pixels.fit(image, size_hw, fit)))
+    if not used:
+        raise ExportError(f"calibration data '{text}'", got="no frame in it", expected=EXPECTED)
+    digest = hashlib.sha256()
+    for _, frame in used:
+        digest.update(frame.tobytes())
+    return Calibration(text, tuple(name for name, _ in used), tuple(frame for _, frame in used),
+                       tuple(frame for _, frame in held), digest.hexdigest())
+
+
+def _read(text: str, size_hw: tuple[int, int], fit: Fit, count: int) -> Iterator[Named]:
+    """At most `count` named pictures of any size, evenly spread over the source."""
+    path = Path(text)
+    if text.startswith("synthetic:") or path.suffix.lower() in (".yaml", ".yml"):
+        yield from _from_dataset(text, size_hw, count)
+    elif path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
+        if not files:
+            raise ExportError(f"calibration folder '{text}'", got="no picture in it", expected=" ".join(PICTURES))
+        for i in spread(len(files), count):
+            yield files[i].relative_to(path).as_posix(), read_picture(files[i])
+    elif kind_of(text) in ("video", "image"):
+        with open_source(text) as source:
+            frames = ((str(frame.index), pixels.fit(frame.image, size_hw, fit)) for frame in source)
+            yield from thinned(frames, count)
+    else:
+        raise ExportError("calibration data", got=f"'{text}'", expected=EXPECTED)
+
+
+def _from_dataset(text: str, size_hw: tuple[int, int], count: int) -> Iterator[Named]:
+    """Pictures of the train split; labels are not looked at."""
+    h, w = size_hw
+    size_wh = (w, h) if w >= SMALLEST_SCENE_WH[0] and h >= SMALLEST_SCENE_WH[1] else SMALLEST_SCENE_WH
+    split = open_dataset(text, "train", size_wh=size_wh)
+    for i in spread(len(split), count):
+        if isinstance(split, FolderDataset):
+            yield split.files[i].name, read_picture(split.files[i])
+        else:
+            yield str(i), split[i][0]
+
+
+def spread(length: int, count: int) -> list[int]:
+    """At most `count` indices below `length`, evenly spread, both ends among them."""
+    return [int(i) for i in np.linspace(0, length - 1, min(count, length)).round()]
+
+
+def thinned(items: Iterable[Named], count: int) -> list[Named]:
+    """At most `count` items, evenly spread over a stream of unknown length; holds no more than twice as many."""
+    kept: list[Named] = []
+    stride = 1
+    for i, item in enumerate(items):
+        if i % stride:
+            continue
+        kept.append(item)
+        if len(kept) == 2 * count:
+            kept = kept[::2]
+            stride *= 2
+    return [kept[i] for i in spread(len(kept), count)] if kept else []
+
+
+def training_data(text: str, named: str | None) -> str:
+    """What to calibrate on: what was named, else the training's data where it is still at hand, else ''."""
+    if named is not None:
+        return named
+    try:
+        if text:
+            open_dataset(text, "train")
+    except EpeeError:
+        return ""
+    return text

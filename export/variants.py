@@ -1,0 +1,179 @@
+"""Makes a bundle's variants from one float graph, and judges each: written, unmeasured, refused or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime import bundle
+from ..runtime.errors import ExportError
+from ..runtime.machine import versions
+from ..runtime.manifest import Tolerance, Variant
+from ..runtime.scores import equal_share
+from .budget import Budget, Outcome, Step, search, table
+from .calibration import Calibration, read_calibration
+from .candidate import FRAME, MASK, Candidate
+from .exam import Exams, float_exams, labelled_exams, masks_of
+from .half import to_half
+from .parity import THRESHOLDS, measure
+from .quantize import Quantizer, Scheme
+from .speed import cannot_time, frame_ms
+
+WRITTEN, UNMEASURED, REFUSED, FAILED = "written", "unmeasured", "refused", "failed"
+TOLERANCES = {"fp32": Tolerance(min_equal=0.999), "fp16": Tolerance(min_equal=0.99)}
+"""Precision -> what `verify` allows on any backend. INT8's follows from what it was when it was made."""
+TARGETS = {"fp32": (), "fp16": ("gpu", "npu", "tensorrt", "openvino")}
+"""Precision -> where it is meant to run: few CPUs compute in fp16, and there it is slower than fp32."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of one variant.
+
+    Attributes:
+        name, precision: as in the manifest.
+        variant: the manifest's entry, or None where there is no file.
+        parity: numbers by name.
+        status: `written`, `unmeasured`, `refused` or `failed`.
+        reason: why.
+        steps: the search that led here, for INT8.
+    """
+
+    name: str
+    precision: str
+    variant: Variant | None
+    parity: Mapping[str, float | None]
+    status: str = WRITTEN
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass
+class Maker:
+    """Makes variants of a candidate and writes them into a bundle's folder.
+
+    Attributes:
+        folder: from `bundle.writing`.
+        candidate: the float graph.
+        frames: for parity, each (H, W, 3) uint8 BGR.
+        goldens: the bundle's.
+        budget: for INT8.
+        say: is told each step.
+        data: what `--data` named, or None.
+        calibration: what to calibrate on, or ''.
+    """
+
+    folder: Path
+    candidate: Candidate
+    frames: Sequence[NDArray[Any]]
+    goldens: Mapping[str, NDArray[Any]]
+    budget: Budget
+    say: Say
+    data: str | None = None
+    calibration: str = ""
+    _read: list[Calibration] = field(default_factory=list)
+
+    def full(self) -> Made:
+        """The float32 graph; `failed` where its parity does not hold."""
+        return self._judged("fp32", self.candidate.model, FAILED)
+
+    def half(self) -> Made:
+        """The float16 graph, where its parity holds."""
+        self.say("fp16")
+        try:
+            model = to_half(self.candidate.model)
+        except ExportError as error:
+            return Made("fp16", "fp16", None, {}, REFUSED, str(error))
+        return self._judged("fp16", model, REFUSED)
+
+    def int8(self, scheme: Scheme) -> Made:
+        """The INT8 graph of a scheme, where its drop is within the budget and it is faster than float32.
+
+        Raises:
+            ExportError: there is nothing to calibrate on.
+            DataError, SourceError: what was named cannot be read.
+        """
+        found = search(scheme, self._quantizer, self._exams, self.budget, self.say)
+        parity: dict[str, float | None] = {"drop": found.drop}
+        if found.model is None:
+            return Made(scheme.name, "int8", None, parity, REFUSED, found.reason, found.steps)
+        masks = masks_of(found.model, self.frames)
+        want = masks_of(self.candidate.model, self.frames)
+        parity["equal"] = float(np.mean([equal_share(a, b) for a, b in zip(masks, want, strict=True)]))
+        parity["frames"] = float(len(masks))
+        found, status, reason = self._timed(scheme, found)
+        variant = None if status == REFUSED else self._int8_variant(scheme, found, parity)
+        return Made(scheme.name, "int8", variant, parity, status, reason, found.steps)
+
+    def facts(self) -> dict[str, Any]:
+        """What the provenance says of INT8's data; nothing where none was read."""
+        if not self._read:
+            return {}
+        used = self._read[0]
+        return {"calibration": f"{len(used.names)} frames of {Path(used.source).name}", "exam": self._exams.where}
+
+    def records(self, made: Sequence[Made]) -> dict[str, Any]:
+        """The manifest's own records: the calibration's frames, and the variants that were refused."""
+        refused = {m.name: {"reason": m.reason, "search": table(m.steps)} for m in made if m.variant is None}
+        found: dict[str, Any] = {"refused": refused} if refused else {}
+        return {**found, "calibration": self._read[0].to_json()} if self._read else found
+
+    @cached_property
+    def _exams(self) -> Exams:
+        """Labelled pictures where they are at hand, else frames from between those that are calibrated on."""
+        self.say("pictures to measure INT8 on")
+        exams = labelled_exams(self.candidate, self.data)
+        c = self.candidate
+        used = read_calibration(self.calibration, c.size_hw, c.fit, count=self.budget.frames, hold_back=exams is None)
+        self._read.append(used)
+        return exams or float_exams(c, used.held_back, Path(used.source).name)
+
+    @cached_property
+    def _quantizer(self) -> Quantizer:
+        _ = self._exams
+        return Quantizer(self.candidate.model, self._read[0].frames)
+
+    def _timed(self, scheme: Scheme, found: Outcome) -> tuple[Outcome, str, str]:
+        """Times the plan beside float32, where the target is here. Gives it with the step, its status and a reason."""
+        absent = cannot_time(scheme)
+        if absent:
+            return found, UNMEASURED, absent
+        self.say(f"{scheme.name}: time")
+        ms = frame_ms(self.candidate, {"fp32": self.candidate.model, scheme.name: found.model}, self.frames[:2])
+        mine, theirs = ms[scheme.name], ms["fp32"]
+        status, verdict = (WRITTEN, "faster") if mine < theirs else (REFUSED, "not faster")
+        reason = f"{verdict} than fp32 in ONNX Runtime here: {mine:.2f} ms against {theirs:.2f} ms"
+        step = Step("time", None, round(mine, 3), reason)
+        return replace(found, steps=(*found.steps, step)), status, reason
+
+    def _int8_variant(self, scheme: Scheme, found: Outcome, parity: Mapping[str, float | None]) -> Variant:
+        golden = equal_share(np.stack(masks_of(found.model, list(self.goldens[FRAME]))), self.goldens[MASK])
+        tolerance = Tolerance(min_equal=round(max(0.0, 1 - 1.5 * (1 - golden) - 0.005), 4))
+        extra = {"plan": found.plan(), "max_drop": self.budget.max_drop, "search": table(found.steps)}
+        return self._write(scheme.name, "int8", found.model, parity, tolerance, scheme.targets, extra)
+
+    def _judged(self, precision: str, model: Any, otherwise: str) -> Made:
+        """Measures parity and writes the graph where it holds."""
+        parity = measure(model, self.candidate.answer, self.frames)
+        failure = parity.failure(THRESHOLDS[precision])
+        if failure:
+            return Made(precision, precision, None, parity.to_json(), otherwise, failure)
+        variant = self._write(precision, precision, model, parity.to_json(), TOLERANCES[precision],
+                              TARGETS[precision], {})
+        return Made(precision, precision, variant, parity.to_json())
+
+    def _write(self, name: str, precision: str, model: Any, parity: Mapping[str, float | None], tolerance: Tolerance,
+               targets: tuple[str, ...], extra: Mapping[str, Any]) -> Variant:
+        path = self.folder / f"{name}.onnx"
+        path.write_bytes(model.SerializeToString())
+        built_with = {**versions(("torch", "onnx", "onnxruntime")), "opset": str(model.opset_import[0].version)}
+        measured = {k: v for k, v in parity.items() if v is not None}
+        return Variant(name, path.name, "onnx", precision, bundle.sha256(path), path.stat().st_size, built_with,
+                       measured, tolerance, targets, extra)

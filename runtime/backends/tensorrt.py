@@ -1,0 +1,26 @@
+"""TensorRT 10.3 and later: NVIDIA GPUs of every kind, Jetsons included. Engines are built on the device itself.
+
+Never built or run so far: see `trt_session`.
+"""
+
+from __future__ import annotations
+
+from ..bundle import Bundle
+from ..manifest import Variant
+from . import Availability, SessionOptions, trt_session
+
+NAME = "tensorrt"
+
+
+def probe() -> Availability:
+    """Says which GPUs there are, or what is missing."""
+    return trt_session.probe(NAME)
+
+
+def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> trt_session.TensorRtSession:
+    """Opens the variant's engine on `options.device` (the first GPU where it names none).
+
+    Raises:
+        BackendError: the library or a GPU is missing, or the engine is for another one; it says which.
+    """
+    return trt_session.TensorRtSession(NAME, bundle, variant, options)

@@ -1,0 +1,153 @@
+"""How fast variants answer here: a child process a backend, one session at a time, in rounds.
+
+A process a backend, because idle threads of one runtime spin beside the next one's, and because a runtime that
+crashes must not take its caller with it. Inside, variants take turns and only one session is open at a time, so that
+whatever else the machine does meets all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .backends import load, open_session, parse_backend
+from .bundle import Bundle
+from .errors import EpeeError
+from .timing import measure
+from .verify import answer, compare, read_goldens
+
+WARM_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one variant did on one backend.
+
+    Attributes:
+        backend, device, variant: what answered; the device is '' where nothing did.
+        ms: one frame, the median of the best round; None where it did not run.
+        equal: least share of golden values answered equal, 0 to 1; None where it did not run.
+        wrong: why it must not be used: wrong answers, or what it failed with; '' where all is well.
+    """
+
+    backend: str
+    device: str
+    variant: str
+    ms: float | None = None
+    equal: float | None = None
+    wrong: str = ""
+
+
+def time_variants(bundle: Bundle, pairs: Sequence[tuple[str, str]], *, seconds: float = 0.2, rounds: int = 3,
+                  threads: int = 0, timeout_s: float = 120) -> list[Timing]:
+    """Checks the goldens of backends and variants and times single frames.
+
+    Args:
+        bundle: goldens are its frames.
+        pairs: (`NAME[:DEVICE]`, variant's name) each.
+        seconds: of calls in each round, start apart.
+        rounds: how often each variant has its turn.
+        threads: compute threads; 0 leaves it to the backend.
+        timeout_s: for all variants of a backend together.
+
+    Returns:
+        One entry a pair, in the order of the pairs.
+
+    Raises:
+        BackendError: no such backend.
+    """
+    found: dict[tuple[str, str], Timing] = {}
+    for backend in dict.fromkeys(backend for backend, _ in pairs):
+        load(parse_backend(backend)[0])
+        variants = [variant for other, variant in pairs if other == backend]
+        job = {"bundle": str(bundle.path.resolve()), "backend": backend, "variants": variants, "seconds": seconds,
+               "rounds": rounds, "threads": threads}
+        for timing in _in_child(job, timeout_s):
+            found[backend, timing.variant] = timing
+    return [found[pair] for pair in pairs]
+
+
+def _in_child(job: dict[str, Any], timeout_s: float) -> list[Timing]:
+    """Runs a job in a process of its own; where it fails, every variant says why."""
+    name, device = parse_backend(job["backend"])
+    try:
+        done = subprocess.run([sys.executable, "-m", "epee.runtime.stopwatch"], input=json.dumps(job), text=True,
+                              capture_output=True, timeout=timeout_s, check=False)
+        if done.returncode == 0:
+            return [Timing(**entry) for entry in json.loads(done.stdout.splitlines()[-1])]
+        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        wrong = lines[-1][:200] if done.returncode > 0 else f"crashed with {signal.Signals(-done.returncode).name}"
+    except subprocess.TimeoutExpired:
+        wrong = f"no answer within {timeout_s:g} s"
+    return [Timing(name, device, variant, wrong=wrong) for variant in job["variants"]]
+
+
+def _work(job: dict[str, Any]) -> list[Timing]:
+    """The child's part."""
+    bundle = Bundle.open(job["bundle"])
+    timings = {variant: _check(bundle, job, variant) for variant in job["variants"]}
+    best: dict[str, float] = {}
+    for _ in range(job["rounds"]):
+        for variant, timing in timings.items():
+            if not timing.wrong:
+                best[variant] = min(best.get(variant, float("inf")), _time(bundle, job, variant))
+    return [Timing(**{**asdict(timing), "ms": best.get(variant)}) for variant, timing in timings.items()]
+
+
+def _check(bundle: Bundle, job: dict[str, Any], variant: str) -> Timing:
+    """Lets a variant answer the goldens."""
+    name, device = parse_backend(job["backend"])
+    tolerance = bundle.manifest.variant(variant).tolerance
+    try:
+        goldens = read_goldens(bundle)
+        with open_session(bundle, job["backend"], variant, threads=job["threads"]) as session:
+            found = list(compare(session.outputs, answer(session, goldens), goldens, tolerance))
+            wrong = "; ".join(f"output '{output}': {text}" for output, _, text in found if text)
+            return Timing(session.backend, session.device, variant, None, min(share for _, share, _ in found), wrong)
+    except EpeeError as error:
+        return Timing(name, device, variant, wrong=str(error))
+    except Exception as error:  # a runtime's own failure on a graph is an answer too
+        return Timing(name, device, variant, wrong=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+
+def _time(bundle: Bundle, job: dict[str, Any], variant: str) -> float:
+    """Median milliseconds of a frame over one round."""
+    goldens = bundle.goldens()
+    inputs = bundle.manifest.inputs
+    count = len(goldens[inputs[0].name])
+    step = inputs[0].shape[0] or 1
+    feeds = itertools.cycle([{s.name: goldens[s.name][i:i + step] for s in inputs}
+                             for i in range(0, count - step + 1, step)])
+    with open_session(bundle, job["backend"], variant, threads=job["threads"]) as session:
+        measure(lambda: session.run(next(feeds)), WARM_CALLS, 0)
+        samples: list[float] = []
+        end_s = time.perf_counter() + job["seconds"]
+        while time.perf_counter() < end_s or not samples:
+            samples += measure(lambda: session.run(next(feeds)), 5, 0)
+        return statistics.median(samples) / step
+
+
+def main() -> int:
+    """Reads a job on standard input; the last line of standard output is the answer."""
+    job = json.load(sys.stdin)
+    try:
+        timings = _work(job)
+    except EpeeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps([asdict(timing) for timing in timings]), flush=True)
+    sys.stdout.flush()
+    os._exit(0)  # a runtime that crashes while it is unloaded has answered all the same
+
+
+if __name__ == "__main__":
+    sys.exit(main())
