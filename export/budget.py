@@ -154,9 +154,12 @@ class _Hunt:
         return found
 
     def without(self, layers: Sequence[str], calibrator: str) -> _Plan | None:
-        """The plan without some layers, where it fits."""
-        plan = self.attempt(calibrator, tuple(layers), f"{calibrator} without {len(layers)} layers")
-        return plan if plan.drop <= self.budget.max_drop else None
+        """The plan without some layers, where it fits; plain ranges may be best again once the worst are out."""
+        for name in dict.fromkeys((calibrator, "minmax")):
+            plan = self.attempt(name, tuple(layers), f"{name} without {len(layers)} layers")
+            if plan.drop <= self.budget.max_drop:
+                return plan
+        return None
 
     def by_harm(self, calibrator: str) -> list[str]:
         """Layers, worst first: share of pixels that change where this layer alone is in INT8."""

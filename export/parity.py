@@ -95,6 +95,7 @@ def open_onnx(model: Any) -> Any:
     ort = need("onnxruntime")
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")  # several may be open side by side
     try:
         return ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -149,7 +149,7 @@ def render(placed: Placement) -> str:
 def read_onnxruntime(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
     """Nodes of ONNX Runtime's profile of a run on the session's provider.
 
-    A profile has to be asked for at opening, so the file is opened once more, as the session opened it.
+    A profile has to be asked for at opening, so the file is opened once more, on the provider that became active.
     """
     ort = need("onnxruntime")
     provider = next(p for p in ort.get_available_providers() if _device(p) == session.device)

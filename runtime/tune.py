@@ -108,6 +108,8 @@ def tune(bundle: Bundle, backends: Sequence[str] = (), *, threads: int = 0,
 
 def remembered(bundle: Bundle) -> Choice | None:
     """What an earlier `tune` chose for this bundle, machine and libraries, or None."""
+    if not any((cache_folder() / "tuned").glob(f"{bundle.digest()}-*.json")):
+        return None  # spares the search for library versions where nothing was ever tuned
     try:
         data = json.loads(choice_file(bundle).read_text(encoding="utf-8"))
         choice = Choice(str(data["backend"]), str(data["variant"]), float(data["ms"]), str(data["tuned"]))

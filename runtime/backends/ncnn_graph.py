@@ -6,8 +6,10 @@ own two files, a text of layers and the weights behind one another, so that no c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ class Cut:
     Attributes:
         before, after: numpy steps in their order.
         takes, gives: tensors that go into ncnn and come out, by name in the graph.
-        blobs: tensor -> the name that ncnn knows it by, for `takes` and `gives`.
+        blobs: tensor -> the name that ncnn knows it by.
         param, weights: ncnn's two files.
     """
 
@@ -87,26 +89,20 @@ def cut(graph: Graph) -> Cut:
 
 def _write(found: Cut, layers: list[Layer]) -> None:
     """Fills `blobs`, `param` and `weights`. A tensor with several readers goes through a Split, as ncnn demands."""
-    readers = [x for layer in layers for x in layer.inputs] + found.gives
-    whole = [Layer("Input", (), (x,)) for x in found.takes] + layers
-    numbers: dict[str, int] = {}
-    waiting: dict[str, list[str]] = {}
+    readers = Counter([x for layer in layers for x in layer.inputs] + found.gives)
+    fresh = (f"b{number}" for number in count())
+    waiting: dict[str, list[str]] = {}  # tensor -> names that its readers still have to take, one each
     lines: list[str] = []
-    blobs = 0
-    for layer in whole:
-        lines.append(_line(layer, len(lines), [waiting[x].pop(0) for x in layer.inputs],
-                           [f"b{blobs + i}" for i in range(len(layer.outputs))]))
-        for x in layer.outputs:
-            numbers[x], count = blobs, readers.count(x)
-            blobs += 1
-            waiting[x] = [f"b{numbers[x]}"]
-            if count > 1:
-                waiting[x] = [f"b{blobs + i}" for i in range(count)]
-                lines.append(_line(Layer("Split", (x,), (x,) * count), len(lines), [f"b{numbers[x]}"], waiting[x]))
-                waiting[x] = list(waiting[x])
-                blobs += count
-    found.blobs = {x: f"b{numbers[x]}" for x in found.takes} | {x: waiting[x].pop(0) for x in found.gives}
-    found.param = "\n".join([MAGIC, f"{len(lines)} {blobs}", *lines, ""])
+    for layer in [Layer("Input", (), (x,)) for x in found.takes] + layers:
+        given = {x: next(fresh) for x in layer.outputs}
+        lines.append(_line(layer, len(lines), [waiting[x].pop(0) for x in layer.inputs], list(given.values())))
+        for x, blob in given.items():
+            found.blobs[x], waiting[x] = blob, [blob]
+            if readers[x] > 1:
+                waiting[x] = [next(fresh) for _ in range(readers[x])]
+                lines.append(_line(Layer("Split", (x,), (x,)), len(lines), [blob], waiting[x]))
+    found.blobs |= {x: waiting[x].pop(0) for x in found.gives}
+    found.param = "\n".join([MAGIC, f"{len(lines)} {next(fresh)[1:]}", *lines, ""])
     found.weights = b"".join(layer.weights for layer in layers)
 
 
