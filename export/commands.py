@@ -33,6 +33,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "data)")
     parser.add_argument("--max-drop", type=float, default=0.005, metavar="X",
                         help="mIoU that INT8 may lose, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--engine", metavar="LIBRARY:SM",
+                        help="engines for GPUs that are not here, e.g. tensorrt-rtx:sm86,sm89")
     parser.add_argument("--search-seconds", type=float, default=60, metavar="N",
                         help="time to look for an INT8 plan within --max-drop, for each variant (default: %(default)s)")
 
@@ -49,7 +51,7 @@ def _run(args: argparse.Namespace) -> Report:
     try:
         report = export_bundle(args.source, args.out, size_wh=parse_size(args.size) if args.size else None,
                                precisions=precisions, data=args.data, calibration=args.calibration,
-                               budget=_budget(args), say=say)
+                               budget=_budget(args), engine=args.engine, say=say)
     except ParityError as error:
         print(f"epee: {error}", file=sys.stderr)
         return Report(error.report.to_json(), render(error.report), FAILED)
@@ -68,10 +70,10 @@ def _budget(args: argparse.Namespace) -> Budget:
 
 def render(report: ExportReport) -> str:
     """Gives the tables that a person reads: one of the variants, and one for each search."""
-    lines = [f"{'variant':<14}{'precision':<11}{'size':>9}  {'equal':>8}  {'drop':>8}  {'logits differ by':<17} status"]
+    lines = [f"{'variant':<20}{'precision':<11}{'size':>9}  {'equal':>8}  {'drop':>8}  {'logits differ by':<17} status"]
     for row in report.rows:
         equal, drop, difference = (row.parity.get(key) for key in ("equal", "drop", "logit_max_diff"))
-        lines.append(f"{row.variant:<14}{row.precision:<11}{row.bytes / 1e6:>6.1f} MB  "
+        lines.append(f"{row.variant:<20}{row.precision:<11}{row.bytes / 1e6:>6.1f} MB  "
                      f"{_number(equal, '.5f'):>8}  {_number(drop, '.5f'):>8}  {_number(difference, '.2g'):<17} "
                      + row.status + (f": {row.reason}" if row.reason else ""))
     for row in report.rows:

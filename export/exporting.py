@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from ..runtime import bundle, pixels
 from ..runtime.dataset import SYNTHETIC, open_dataset
+from ..runtime.engines import parse_engine
 from ..runtime.errors import DataError, ExportError, near
 from ..runtime.manifest import Fit
 from ..train.checkpoint import load_trained
 from .budget import Budget, Step
 from .calibration import training_data
 from .candidate import FRAME, MASK, Answer, Candidate, from_trained
+from .engines import engines_of
 from .quantize import SCHEMES
 from .variants import FAILED, Made, Maker
 
@@ -91,7 +93,7 @@ class ParityError(ExportError):
 def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *,
                   size_wh: tuple[int, int] | None = None, precisions: Sequence[str] = ("fp32",),
                   data: str | None = None, calibration: str | None = None, budget: Budget | None = None,
-                  say: Say = lambda line: None) -> ExportReport:
+                  engine: str | None = None, say: Say = lambda line: None) -> ExportReport:
     """Turns a training into a bundle, which appears whole or not at all.
 
     Args:
@@ -103,6 +105,7 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
             where it is still at hand, else synthetic scenes for parity, and for INT8 frames of `calibration`.
         calibration: what INT8's ranges come from, see `calibration.read_calibration`; None takes the training's data.
         budget: what INT8 may cost.
+        engine: engines for GPUs that are not here, `LIBRARY:SM[,SM…]`.
         say: is told each step in a few words.
 
     Raises:
@@ -114,6 +117,8 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
     """
     started_s = time.monotonic()
     names = variant_names(precisions)
+    if engine:
+        parse_engine(engine)
     trained = load_trained(source)
     with bundle.writing(out) as folder:
         say("trace")
@@ -130,6 +135,8 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
         if made[0].status == FAILED:
             raise ParityError(ExportReport(None, (row_of(made[0]),), time.monotonic() - started_s))
         made += [maker.half() if name == "fp16" else maker.int8(SCHEMES[name]) for name in names[1:]]
+        if engine:
+            made += engines_of(folder, made, engine, say)
 
         say("goldens")
         variants = [m.variant for m in made if m.variant is not None]
