@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..runtime.errors import ConfigError, near
 from .augment import Augment
@@ -72,8 +73,9 @@ NETWORKS: dict[str, SegmenterConfig] = {
 }
 """Preset name -> network; `classes` is set from the data."""
 
-RECIPES: dict[str, dict[str, int | float]] = {
-    "nano": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 50, "ema_decay": 0.995},
+RECIPES: dict[str, dict[str, Any]] = {
+    "nano": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 50, "ema_decay": 0.995,
+             "augment": Augment(scale=(0.9, 1.4))},
     "small": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 400, "weight_decay": 1e-3},
 }
 """Preset name -> fields of SegmentConfig that differ from its defaults."""
