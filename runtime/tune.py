@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from . import machine
-from .backends import probe_all
+from .backends import parse_backend, probe_all
 from .bundle import Bundle
 from .errors import EpeeError
+from .manifest import Variant
 from .stopwatch import Timing, time_variants
 
 SECONDS, ROUNDS = 0.25, 3
@@ -93,8 +94,8 @@ def tune(bundle: Bundle, backends: Sequence[str] = (), *, threads: int = 0,
     timings: list[Timing] = []
     here = machine.cpu()
     for backend in backends or [b.name for b in probe_all() if b.available]:
-        say(f"{backend}: {len(bundle.manifest.variants)} variants")
-        wrong = {v.name: saturates(v.name, here) for v in bundle.manifest.variants}
+        wrong = {v.name: saturates(v.name, here) for v in bundle.manifest.variants if opens(v, backend)}
+        say(f"{backend}: {len(wrong)} variants")
         pairs = [(backend, name) for name, reason in wrong.items() if not reason]
         timings += [Timing(backend, "", name, wrong=reason) for name, reason in wrong.items() if reason]
         timings += time_variants(bundle, pairs, seconds=SECONDS, rounds=ROUNDS, threads=threads)
@@ -155,13 +156,19 @@ def saturates(variant: str, cpu: Mapping[str, Any]) -> str:
     return "sums saturate on this CPU, which has no VNNI; int8-u8s8-rr is made for it"
 
 
+def opens(variant: Variant, backend: str) -> bool:
+    """Whether the variant is for this backend at all: an engine is for the one library that it was built with."""
+    library = parse_backend(backend)[0]
+    return variant.kind != "engine" or any(target.partition(":")[0] == library for target in variant.targets)
+
+
 def render(tuned: Tuned) -> str:
     """The table that a person reads."""
-    lines = [f"{'variant':<14}{'backend':<22}{'ms':>8}{'equal':>9}  verdict"]
+    lines = [f"{'variant':<20}{'backend':<22}{'ms':>8}{'equal':>9}  verdict"]
     for t in sorted(tuned.timings, key=lambda t: (t.ms is None, t.ms or 0.0)):
         ms = "-" if t.ms is None else f"{t.ms:.2f}"
         equal = "-" if t.equal is None else f"{t.equal:.5f}"
-        lines.append(f"{t.variant:<14}{_where(t):<22}{ms:>8}{equal:>9}  {tuned.verdict(t)}")
+        lines.append(f"{t.variant:<20}{_where(t):<22}{ms:>8}{equal:>9}  {tuned.verdict(t)}")
     if tuned.choice is None:
         return "\n".join([*lines, "nothing answers right here"])
     end = f"`auto` uses it from now on ({tuned.file})" if tuned.file else "not remembered"

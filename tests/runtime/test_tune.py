@@ -173,3 +173,11 @@ def test_threads_are_passed_and_not_remembered(two: Path, cache: Path) -> None:
     assert found.file is None
     assert not cache.exists()
     assert os.environ["XDG_CACHE_HOME"]
+
+
+def test_an_engine_is_tried_only_by_its_own_library(two: Path) -> None:
+    onnx = Bundle.open(two).manifest.variants[0]
+    engine = dataclasses.replace(onnx, kind="engine", targets=("tensorrt-rtx:sm86",))
+    backends = ("onnxruntime", "onnxruntime:cuda", "tensorrt", "tensorrt-rtx", "tensorrt-rtx:0")
+    assert [b for b in backends if tuning.opens(engine, b)] == ["tensorrt-rtx", "tensorrt-rtx:0"]
+    assert all(tuning.opens(onnx, b) for b in backends)
