@@ -16,6 +16,8 @@ from ..runtime.bundle import Bundle
 from ..runtime.errors import EpeeError, need
 from .matrix import Row, Settings
 
+MARKS, LEAST_SPAN = "os^Dv", 0.02
+"""Of the quality plot: a mark for each variant, and the least range of mIoU that it shows."""
 COLUMNS = ("backend", "variant", "p50", "p90", "p99", "mean", "frames/s", "mIoU", "cold ms", "RSS MB", "MB")
 WIDE = 92
 """A terminal with fewer columns does without p90 and mean; results.json has them."""
@@ -135,15 +137,20 @@ def _plot_latency(path: Path, rows: Sequence[Row]) -> Path:
 
 
 def _plot_quality(path: Path, rows: Sequence[Row]) -> Path:
-    """Latency against mIoU: up and left is better."""
+    """Latency against mIoU: up and left is better. A colour a backend, a mark a variant."""
+    variants = {row.variant for row in rows}
     figure, axes = _figure(4.5)
     for row in rows:
         if row.miou is not None and row.latency_ms is not None:
-            axes.plot(row.latency_ms["p50"], row.miou, "o", color=_hue(row), markersize=8)
-            axes.annotate(f"{row.variant} · {row.backend}", (row.latency_ms["p50"], row.miou), fontsize=9,
-                          textcoords="offset points", xytext=(7, 5))
+            axes.plot(row.latency_ms["p50"], row.miou, MARKS[sorted(variants).index(row.variant) % len(MARKS)],
+                      color=_hue(row), markersize=8, label=f"{row.variant} · {row.backend}")
     axes.margins(x=0.2, y=0.2)
+    low, high = axes.get_ylim()
+    if high - low < LEAST_SPAN:  # equal answers shall look equal
+        axes.set_ylim((low + high - LEAST_SPAN) / 2, (low + high + LEAST_SPAN) / 2)
+    axes.ticklabel_format(useOffset=False)
     axes.set_xlim(left=0)
+    axes.legend(frameon=False, fontsize=9)
     axes.grid(alpha=0.25)
     axes.set_xlabel("milliseconds a frame, median")
     axes.set_ylabel("mIoU")

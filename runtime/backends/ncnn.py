@@ -6,7 +6,6 @@ ncnn cannot take the fused graph: bytes, class ids and the batch are handled out
 from __future__ import annotations
 
 import tempfile
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..errors import BackendError, MissingExtra, Unsupported, need
 from ..manifest import Variant
 from ..timing import cpus
 from . import Arrays, Availability, SessionOptions, check_feeds
+from .at_once import AtOnce
 from .ncnn_graph import Cut, cut
 
 NAME = "ncnn"
@@ -47,13 +47,13 @@ def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> N
     return NcnnSession(bundle, variant, options)
 
 
-class NcnnSession:
+class NcnnSession(AtOnce):
     """See `backends.Session`. `depth` is 1; ncnn takes one frame at a time."""
 
     backend = NAME
-    depth = 1
 
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
+        super().__init__()
         ncnn: Any = need("ncnn")
         if variant.kind != "onnx" or variant.precision != "fp32":
             raise Unsupported(f"backend '{NAME}': variant '{variant.name}'",
@@ -67,7 +67,6 @@ class NcnnSession:
         self._cut, self._weights = cut(graph), graph.weights
         self._ncnn = ncnn
         self._net: Any = _load(ncnn, self._cut, options)
-        self._waiting: deque[dict[str, NDArray[Any]]] = deque()
         self.precision = "fp32"
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
 
@@ -101,28 +100,10 @@ class NcnnSession:
             answers[x] = np.array(answer)
         return answers
 
-    def submit(self, feeds: Arrays) -> None:
-        """Runs the request at once; `result` gives the answer."""
-        if len(self._waiting) >= self.depth:
-            raise BackendError(f"backend '{NAME}': submit", got="1 request waits already", do="call result first")
-        self._waiting.append(self.run(feeds))
-
-    def result(self) -> dict[str, NDArray[Any]]:
-        """The answer of the submitted request."""
-        if not self._waiting:
-            raise BackendError(f"backend '{NAME}': result", got="no request waits", do="call submit first")
-        return self._waiting.popleft()
-
     def close(self) -> None:
         """Frees the graph."""
         self._net = None
-        self._waiting.clear()
-
-    def __enter__(self) -> NcnnSession:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+        super().close()
 
 
 def _load(ncnn: Any, made: Cut, options: SessionOptions) -> Any:

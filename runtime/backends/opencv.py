@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..bundle import Bundle
 from ..errors import BackendError, EpeeError, Unsupported, need
 from ..manifest import TensorSpec, Variant
 from . import Arrays, Availability, SessionOptions, check_feeds, describe
+from .at_once import AtOnce
 
 NAME = "opencv"
 DEVICES = ("cpu",)
@@ -49,16 +49,16 @@ def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> O
     return OpenCvSession(bundle, variant, options)
 
 
-class OpenCvSession:
+class OpenCvSession(AtOnce):
     """See `backends.Session`. `depth` is 1; `net` is the `cv2.dnn.Net` that computes, None once closed.
 
     OpenCV has one pool of threads a process: `options.threads` holds for all of OpenCV until `close`.
     """
 
     backend = NAME
-    depth = 1
 
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
+        super().__init__()
         cv2: Any = need("cv2")
         if variant.kind != "onnx":
             raise BackendError(f"backend '{NAME}': variant '{variant.name}'", got=f"kind {variant.kind}",
@@ -69,7 +69,6 @@ class OpenCvSession:
                                expected="one of " + ", ".join(DEVICES))
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
         self._step = self.inputs[0].shape[0] or 1
-        self._waiting: deque[dict[str, NDArray[Any]]] = deque()
         file = bundle.file(variant)
         threads = cv2.getNumThreads()
         if options.threads:
@@ -109,31 +108,13 @@ class OpenCvSession:
                                    expected=describe(spec), do="this OpenCV computes the graph wrong")
         return [answer.astype(spec.dtype, copy=False) for spec, answer in zip(self.outputs, answers, strict=True)]
 
-    def submit(self, feeds: Arrays) -> None:
-        """Runs the request at once; `result` gives the answer."""
-        if len(self._waiting) >= self.depth:
-            raise BackendError(f"backend '{NAME}': submit", got="1 request waits already", do="call result first")
-        self._waiting.append(self.run(feeds))
-
-    def result(self) -> dict[str, NDArray[Any]]:
-        """The answer of the submitted request."""
-        if not self._waiting:
-            raise BackendError(f"backend '{NAME}': result", got="no request waits", do="call submit first")
-        return self._waiting.popleft()
-
     def close(self) -> None:
         """Frees the graph and gives OpenCV back the threads it had."""
         self.net = None
-        self._waiting.clear()
+        super().close()
         if self._threads is not None:
             need("cv2").setNumThreads(self._threads)
             self._threads = None
-
-    def __enter__(self) -> OpenCvSession:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def layers(net: Any) -> Iterator[tuple[str, str, str]]:

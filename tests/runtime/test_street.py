@@ -141,3 +141,19 @@ def test_wrong_requests_say_what_is_wrong():
         Street(0, SMALL_WH).render(-1)
     with pytest.raises(EpeeError, match="seed"):
         Street(-1, SMALL_WH)
+
+
+def test_a_train_picture_is_the_same_in_whatever_order_it_is_asked_for() -> None:
+    order, other = [0, 1, 2, 3, 4, 5, 6], [6, 2, 5, 0, 3, 2, 1, 4]
+    first, second = StreetDataset("train", (96, 72), 7), StreetDataset("train", (96, 72), 7)
+    forward = {i: first[i] for i in order}
+    for i in other:
+        image, mask = second[i]
+        assert np.array_equal(image, forward[i][0])
+        assert np.array_equal(mask, forward[i][1])
+
+
+def test_views_of_a_street_differ_and_test_streets_have_one() -> None:
+    train, test = StreetDataset("train", (96, 72), 4), StreetDataset("test", (96, 72), 4)
+    assert train.views > test.views == 1
+    assert all((train[0][1] != train[i][1]).mean() > 0.05 for i in range(1, 4))

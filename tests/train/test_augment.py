@@ -53,3 +53,16 @@ def test_the_same_seed_gives_the_same_pair(pair):
     a = augment(*pair, Augment(), 255, np.random.default_rng((3, 7)))
     b = augment(*pair, Augment(), 255, np.random.default_rng((3, 7)))
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("zoom", [0.75, 1.3, 2.0])
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_mask_and_picture_agree_to_a_fraction_of_a_pixel(zoom, flip):
+    """Both carry the same ramp; half a pixel of shift would blur every pole."""
+    ramp = np.tile((np.arange(480) / 2).astype(np.uint8), (360, 1))
+    how = Augment(**{**STILL.__dict__, "scale": (zoom, zoom), "flip": flip})
+    for seed in range(6):
+        image, mask = augment(np.repeat(ramp[..., None], 3, 2), ramp, how, 255, np.random.default_rng(seed))
+        inside = (mask != 255) & (image[..., 0] > 4) & (image[..., 0] < 235)
+        shift_px = 2 * (image[..., 0].astype(float) - mask)[inside].mean()
+        assert abs(shift_px) < 0.4

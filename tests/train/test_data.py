@@ -57,3 +57,12 @@ def test_frequencies_sum_to_one_without_void(store):
     frequency = class_frequency(store)
     assert frequency.sum() == pytest.approx(1.0)
     assert len(frequency) == len(store.data.names)
+
+
+def test_pictures_of_another_size_are_fitted_with_their_masks(store):
+    small = Store(store.data, (48, 40), Fit())
+    image, mask = small[3]
+    assert image.shape == (40, 48, 3)
+    assert mask.shape == (40, 48)
+    assert set(np.unique(mask)) <= set(np.unique(store.data[3][1]))
+    assert small[3][0] is image  # kept, not read again
