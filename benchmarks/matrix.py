@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.backends import BACKENDS, choose_variant, load, parse_backend, probe_all
+from ..runtime.backends import BACKENDS, candidates, load, parse_backend, probe_all
 from ..runtime.bundle import Bundle
-from ..runtime.manifest import Variant
+from ..runtime.variants import choose_variant, variants_of
 
 Progress = Callable[[str], None]
 """Told what is measured next."""
@@ -92,22 +92,21 @@ class Row:
 
 
 def rows_of(bundle: Bundle, backends: Sequence[str], precisions: Sequence[str], threads: int) -> list[Row]:
-    """The matrix, unmeasured; `all` stands for every available backend, or every variant.
+    """The matrix, unmeasured; `all` stands for every available backend, or every variant that a backend may take.
+
+    What is named on both sides has its row in any case, so that it can say why it does not run.
 
     Raises:
         BackendError: no such backend or variant.
     """
-    if list(backends) == ["all"]:
-        chosen = [b.name for b in probe_all() if b.available] or list(BACKENDS)
-    else:
-        chosen = list(dict.fromkeys(backends))
-        for text in chosen:
-            load(parse_backend(text)[0])
-    if list(precisions) == ["all"]:
-        variants: list[Variant] = list(bundle.manifest.variants)
-    else:
-        variants = list({v.name: v for p in precisions for v in [choose_variant(bundle, p)]}.values())
-    return [Row(*parse_backend(text), v.name, v.precision, v.bytes, threads) for text in chosen for v in variants]
+    everywhere, everything = list(backends) == ["all"], list(precisions) == ["all"]
+    chosen = [b.name for b in probe_all() if b.available] or list(BACKENDS) if everywhere else dict.fromkeys(backends)
+    for text in chosen:
+        load(parse_backend(text)[0])
+    variants = variants_of(bundle) if everything else [choose_variant(bundle, p) for p in dict.fromkeys(precisions)]
+    return [Row(*parse_backend(text), v.name, v.precision, v.bytes, threads) for text in chosen
+            for v in {v.name: v for v in variants}.values()
+            if not (everywhere or everything) or v in candidates(bundle, text)]
 
 
 def measure(bundle: Bundle, rows: Sequence[Row], settings: Settings, progress: Progress = print) -> None:

@@ -19,6 +19,7 @@ from ..runtime.backends import open_session
 from ..runtime.bundle import Bundle
 from ..runtime.errors import EpeeError
 from ..runtime.timing import measure
+from ..runtime.variants import choose_variant
 from ..runtime.verify import answer, compare, read_goldens
 
 WARM_CALLS, WARM_S, WARM_LIMIT_S, MIN_CALLS = 5, 0.2, 2.0, 10
@@ -45,7 +46,7 @@ def latency(job: dict[str, Any]) -> dict[str, Any]:
         goldens say: `golden_equal` (0 to 1) and `wrong` (lines).
     """
     bundle = Bundle.open(job["bundle"])
-    variant = bundle.manifest.variant(job["variant"])
+    variant = choose_variant(bundle, job["variant"])
     goldens = read_goldens(bundle)
     feeds = [{s.name: goldens[s.name][i:i + 1] for s in bundle.manifest.inputs}
              for i in range(len(next(iter(goldens.values()))))]

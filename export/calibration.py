@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..runtime import pixels
 from ..runtime.dataset import PICTURES, SYNTHETIC, FolderDataset, open_dataset, read_picture
-from ..runtime.errors import EpeeError, ExportError
+from ..runtime.errors import DataError, EpeeError, ExportError
 from ..runtime.manifest import Fit
 from ..runtime.sources import kind_of, open_source
 
@@ -21,6 +21,8 @@ FRAMES = 128
 """Frames that are enough for every range: more change it no further."""
 SMALLEST_SCENE_WH = (192, 144)
 """Synthetic scenes for networks that take less are drawn at this size and fitted."""
+SMALLEST_PICTURE = 8
+"""Sides below this are no picture of anything: a placeholder, or a file that went wrong."""
 EXPECTED = f"a dataset YAML (its train split), a folder of pictures, a video, or {SYNTHETIC}"
 
 Named = tuple[str, NDArray[Any]]
@@ -71,6 +73,11 @@ def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: in
     used: list[Named] = []
     held: list[Named] = []
     for i, (name, image) in enumerate(_read(text, size_hw, fit, 2 * count if hold_back else count)):
+        h, w = image.shape[:2]
+        if min(h, w) < SMALLEST_PICTURE:
+            raise DataError(f"calibration picture '{name}' of '{text}'", got=f"{w}x{h}",
+                            expected=f"at least {SMALLEST_PICTURE}x{SMALLEST_PICTURE}",
+                            do="remove it; pictures of other sizes are fitted as frames are")
         (held if hold_back and i % 2 else used).append((name, pixels.fit(image, size_hw, fit)))
     if not used:
         raise ExportError(f"calibration data '{text}'", got="no frame in it", expected=EXPECTED)
@@ -81,11 +88,25 @@ def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: in
                        tuple(frame for _, frame in held), digest.hexdigest())
 
 
+def check_calibration(text: str, count: int = FRAMES) -> None:
+    """Reads what `read_calibration` would and throws it away, of a video the first frame: a network takes long to
+    trace, and what is wrong with the pictures should be known before.
+
+    Raises:
+        ExportError, DataError, SourceError: see `read_calibration`.
+    """
+    if text and not _is_dataset(text) and kind_of(text) == "video":
+        with open_source(text) as source:
+            if next(iter(source), None) is not None:
+                return
+    read_calibration(text, SMALLEST_SCENE_WH[::-1], Fit(), count=count)
+
+
 def _read(text: str, size_hw: tuple[int, int], fit: Fit, count: int) -> Iterator[Named]:
     """At most `count` named pictures of any size, evenly spread over the source."""
     path = Path(text)
-    if text.startswith("synthetic:") or path.suffix.lower() in (".yaml", ".yml"):
-        yield from _from_dataset(text, size_hw, count)
+    if _is_dataset(text):
+        yield from _from_dataset(text, "train", size_hw, count)
     elif path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
         if not files:
@@ -100,16 +121,30 @@ def _read(text: str, size_hw: tuple[int, int], fit: Fit, count: int) -> Iterator
         raise ExportError("calibration data", got=f"'{text}'", expected=EXPECTED)
 
 
-def _from_dataset(text: str, size_hw: tuple[int, int], count: int) -> Iterator[Named]:
-    """Pictures of the train split; labels are not looked at."""
+def _is_dataset(text: str) -> bool:
+    return text.startswith("synthetic:") or Path(text).suffix.lower() in (".yaml", ".yml")
+
+
+def pictures_of(text: str, split: str, size_hw: tuple[int, int], fit: Fit, count: int) -> list[NDArray[Any]]:
+    """Pictures (H, W, 3) uint8 BGR spread over a data set's split, fitted; labels are not looked at.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return [np.ascontiguousarray(pixels.fit(image, size_hw, fit))
+            for _, image in _from_dataset(text, split, size_hw, count)]
+
+
+def _from_dataset(text: str, split: str, size_hw: tuple[int, int], count: int) -> Iterator[Named]:
+    """Pictures of a split; labels are not looked at."""
     h, w = size_hw
     size_wh = (w, h) if w >= SMALLEST_SCENE_WH[0] and h >= SMALLEST_SCENE_WH[1] else SMALLEST_SCENE_WH
-    split = open_dataset(text, "train", size_wh=size_wh)
-    for i in spread(len(split), count):
-        if isinstance(split, FolderDataset):
-            yield split.files[i].name, read_picture(split.files[i])
+    data = open_dataset(text, split, size_wh=size_wh)
+    for i in spread(len(data), count):
+        if isinstance(data, FolderDataset):
+            yield data.files[i].name, read_picture(data.files[i])
         else:
-            yield str(i), split[i][0]
+            yield str(i), data[i][0]
 
 
 def spread(length: int, count: int) -> list[int]:

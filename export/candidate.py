@@ -14,13 +14,15 @@ from ..runtime.errors import ExportError
 from ..runtime.manifest import Fit, Manifest, TensorSpec, Variant
 from ..train.checkpoint import Trained
 from ..train.networks.segmenter import Segmenter
-from .fuse import TAIL, FusedSegmenter
+from .fuse import FusedSegmenter
+from .tails import TAIL
 from .to_onnx import multiply_adds, to_onnx, without_output
 
-FRAME, MASK, LOGITS = "frame", "mask", "logits"
+FRAME, MASK, IMAGE, LOGITS = "frame", "mask", "image", "logits"
 
-Answer = Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
-"""One frame, (H, W, 3) uint8 BGR, to the reference's mask (1, H, W) uint8 and logits (1, h, w, classes) float32."""
+Answer = Callable[[NDArray[Any]], tuple[NDArray[Any], "NDArray[Any] | None"]]
+"""One frame, (H, W, 3) uint8 BGR, to the reference's output, batch axis of 1 first (a mask (1, H, W) uint8 class ids,
+or an image (1, rH, rW, 3) uint8 BGR), and its inner tensor as float32, or None where it has none to compare."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class Candidate:
     Attributes:
         name: of the bundle.
         task: as in the manifest.
-        model: `onnx.ModelProto`, float32: FRAME in, MASK out, LOGITS inside.
+        model: `onnx.ModelProto`, float32: FRAME in, `output` out, `inner` inside.
         answer: the reference: what the network's own framework says of a frame.
         size_hw: height and width of the frames.
-        fit, names, colours, ignore: as in the manifest.
+        fit, names, colours, ignore: as in the manifest; pictures have no names and no colours.
         data: what it was trained on, as `--data` takes it, or '' where nobody knows.
         provenance: where it comes from.
+        inner: the float tensor inside the graph that parity compares, '' where it has none (a ready ArgMax).
+        output: MASK, (N, H, W) uint8 class ids, or IMAGE, (N, rH, rW, 3) uint8 BGR.
+        output_hw: height and width of the output; None where it has the frames' size.
+        batch: None where it is free, or the number of frames that the graph insists on.
     """
 
     name: str
@@ -49,6 +55,15 @@ class Candidate:
     ignore: int
     data: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    inner: str = LOGITS
+    output: str = MASK
+    output_hw: tuple[int, int] | None = None
+    batch: int | None = None
+
+    @property
+    def makes_pictures(self) -> bool:
+        """Whether the output is a picture, else class ids."""
+        return self.output == IMAGE
 
     def manifest(self, variants: Sequence[Variant], facts: Mapping[str, Any],
                  records: Mapping[str, Any] | None = None) -> Manifest:
@@ -57,8 +72,14 @@ class Candidate:
             name=self.name, task=self.task, variants=tuple(variants), fit=self.fit, classes=self.names,
             colours=self.colours, ignore=self.ignore, provenance={**self.provenance, **facts},
             extra=records or {},
-            inputs=(TensorSpec(FRAME, (None, *self.size_hw, 3), "uint8", "NHWC", "bgr8"),),
-            outputs=(TensorSpec(MASK, (None, *self.size_hw), "uint8", "NHW", "class_id"),))
+            inputs=(TensorSpec(FRAME, (self.batch, *self.size_hw, 3), "uint8", "NHWC", "bgr8"),),
+            outputs=(self._output_spec(),))
+
+    def _output_spec(self) -> TensorSpec:
+        shape = (self.batch, *(self.output_hw or self.size_hw))
+        if self.makes_pictures:
+            return TensorSpec(IMAGE, (*shape, 3), "uint8", "NHWC", "bgr8")
+        return TensorSpec(MASK, shape, "uint8", "NHW", "class_id")
 
 
 def from_trained(trained: Trained, name: str, size_wh: tuple[int, int] | None = None) -> Candidate:
@@ -91,7 +112,7 @@ def segmenter_of(trained: Trained) -> Segmenter:
 
 def answers_of(reference: FusedSegmenter) -> Answer:
     """torch's answers: the network before folding, with the same tail as the graph."""
-    def answer(frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def answer(frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
         with torch.no_grad():
             mask, logits = reference(torch.from_numpy(frame[None]))
         return np.asarray(mask), np.asarray(logits)

@@ -12,15 +12,20 @@ from ..runtime.errors import ConfigError, need
 if TYPE_CHECKING:
     from .budget import Budget
     from .exporting import ExportReport, Row
+    from .foreign.described import Foreign
 
 ALL = ["fp32", "fp16", "int8"]
 """What is written where frames to calibrate on are named."""
+FOREIGN = ("task", "classes", "layout", "mean", "std", "scale", "colour_order", "ignore", "input", "output")
+"""Options that only somebody else's model takes."""
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a run's folder, or a checkpoint file")
+    parser.add_argument("source", metavar="SOURCE", help="a run's folder, a checkpoint file, or somebody else's "
+                        "float .onnx file (with --task and --classes)")
     parser.add_argument("--out", required=True, metavar="B.epee", help="the bundle's folder")
-    parser.add_argument("--size", metavar="WxH", help="size of the frames (default: the training's)")
+    parser.add_argument("--size", metavar="WxH", help="size of the frames (default: the training's, or the "
+                        "ONNX graph's where it is fixed)")
     parser.add_argument("--precision", type=words, metavar="P",
                         help="fp32, fp16, int8, or an INT8 variant by name (int8-u8s8 for x86 CPUs, int8-s8s8 for "
                         "TensorRT, int8-u8s8-rr for x86 without VNNI), with commas; fp32 is always there "
@@ -33,10 +38,34 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "data)")
     parser.add_argument("--max-drop", type=float, default=0.005, metavar="X",
                         help="mIoU that INT8 may lose, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--min-psnr", type=float, default=40, metavar="DB",
+                        help="for networks that make pictures: least PSNR of INT8's pictures against the float ones "
+                        "(default: %(default)s)")
+    parser.add_argument("--quantizer", default="onnxruntime", metavar="Q",
+                        help="who writes INT8: onnxruntime, nncf (for CPUs), modelopt (for TensorRT) "
+                        "(default: %(default)s)")
     parser.add_argument("--engine", metavar="LIBRARY:SM",
                         help="engines for GPUs that are not here, e.g. tensorrt-rtx:sm86,sm89")
     parser.add_argument("--search-seconds", type=float, default=60, metavar="N",
                         help="time to look for an INT8 plan within --max-drop, for each variant (default: %(default)s)")
+    _foreign_arguments(parser)
+
+
+def _foreign_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("somebody else's model", "What an .onnx file does not say itself. It sees "
+                                      "(x / scale - mean) / std; what is left out is read from its metadata or shapes.")
+    group.add_argument("--task", metavar="T", help="segment")
+    group.add_argument("--classes", metavar="NAMES", help="in the order of their ids, with commas; or a file of one "
+                       "name a line, or a dataset YAML. A model of one score a pixel takes one name")
+    group.add_argument("--layout", metavar="L", help="nchw or nhwc, where the input's shape does not tell")
+    group.add_argument("--mean", metavar="R,G,B", help="in the order r,g,b, whatever --colour-order is (default: 0)")
+    group.add_argument("--std", metavar="R,G,B", help="likewise (default: 1)")
+    group.add_argument("--scale", type=float, metavar="X", help="what bytes are divided by first: 255 where mean and "
+                       "std are for 0 to 1, 1 where they are for 0 to 255 (default: 255)")
+    group.add_argument("--colour-order", metavar="O", help="rgb or bgr (default: rgb)")
+    group.add_argument("--ignore", type=int, metavar="ID", help="label id that scores leave out (default: 255)")
+    group.add_argument("--input", metavar="NAME", help="the tensor that takes pictures, where there are several inputs")
+    group.add_argument("--output", metavar="NAME", help="the tensor that answers, where there are several outputs")
 
 
 def _run(args: argparse.Namespace) -> Report:
@@ -51,11 +80,26 @@ def _run(args: argparse.Namespace) -> Report:
     try:
         report = export_bundle(args.source, args.out, size_wh=parse_size(args.size) if args.size else None,
                                precisions=precisions, data=args.data, calibration=args.calibration,
-                               budget=_budget(args), engine=args.engine, say=say)
+                               budget=_budget(args), engine=args.engine, foreign=_foreign(args), say=say)
     except ParityError as error:
         print(f"epee: {error}", file=sys.stderr)
         return Report(error.report.to_json(), render(error.report), FAILED)
     return Report(report.to_json(), render(report), DONE)
+
+
+def _foreign(args: argparse.Namespace) -> Foreign | None:
+    """What is said of somebody else's model, or None where nothing is."""
+    said = {name: getattr(args, name) for name in FOREIGN if getattr(args, name) is not None}
+    if not said:
+        return None
+    from .foreign.described import Foreign, parse_triple, read_classes
+
+    if "classes" in said:
+        said["classes"], said["colours"] = read_classes(said["classes"])
+    for name in ("mean", "std"):
+        if name in said:
+            said[name] = parse_triple(said[name])
+    return Foreign(**said)
 
 
 def _budget(args: argparse.Namespace) -> Budget:
@@ -65,7 +109,7 @@ def _budget(args: argparse.Namespace) -> Budget:
         raise ConfigError("--max-drop", got=args.max_drop, expected="0 to 1, e.g. 0.005")
     if not args.search_seconds > 0:
         raise ConfigError("--search-seconds", got=args.search_seconds, expected="more than 0")
-    return Budget(args.max_drop, args.search_seconds)
+    return Budget(args.max_drop, args.search_seconds, quantizer=args.quantizer, min_psnr=args.min_psnr)
 
 
 def render(report: ExportReport) -> str:
@@ -78,6 +122,7 @@ def render(report: ExportReport) -> str:
                      + row.status + (f": {row.reason}" if row.reason else ""))
     for row in report.rows:
         lines += _search(row)
+    lines += [f"lacking: {line}" for line in report.lacking.values()]
     where = f"{report.bundle} in {report.seconds:.1f} s" if report.bundle else "nothing was written"
     return "\n".join([*lines, where])
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ..runtime.evaluate import open_fitting
 from ..runtime.manifest import Fit
 from ..runtime.scores import Confusion
 from .calibration import spread
-from .candidate import FRAME, MASK, Candidate
+from .candidate import FRAME, Candidate
 from .parity import open_onnx
 
 PICTURES = 120
@@ -26,8 +26,37 @@ PICTURES = 120
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Pictures with what is right.
+class Mark:
+    """What an exam says of a graph; `Budget.refuses` judges it.
+
+    Attributes:
+        drop: how much worse than the float graph, 0 to 1, the smaller the better: mIoU lost (negative where it wins),
+            or of pictures the root mean square difference as a share of the range (40 dB PSNR are 0.01).
+        numbers: for pictures `psnr`, `ssim` and, with an extractor, `features`; empty for masks.
+    """
+
+    drop: float
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+class Exam(Protocol):
+    """Pictures to compare a smaller graph with the float graph on.
+
+    Attributes:
+        frames: each (H, W, 3) uint8 BGR, at the network's size.
+    """
+
+    @property
+    def frames(self) -> Sequence[NDArray[Any]]:
+        """See the class."""
+
+    def mark(self, model: Any) -> Mark:
+        """Measures a graph, `onnx.ModelProto`."""
+
+
+@dataclass(frozen=True)
+class MaskExam:
+    """Pictures with the mask that is right.
 
     Attributes:
         frames: each (H, W, 3) uint8 BGR, at the network's size.
@@ -45,9 +74,9 @@ class Exam:
     ignore: int
     miou: float
 
-    def drop(self, model: Any) -> float:
-        """mIoU that a graph loses against the float graph; negative where it wins."""
-        return self.miou - score(model, self.frames, self.labels, self.fit, self.classes, self.ignore)
+    def mark(self, model: Any) -> Mark:
+        """Gives the mIoU that a graph loses."""
+        return Mark(self.miou - score(model, self.frames, self.labels, self.fit, self.classes, self.ignore))
 
 
 @dataclass(frozen=True)
@@ -58,7 +87,7 @@ class Exams:
         search: what plans are compared on; even positions.
         gate: what the chosen plan must pass, once; odd positions.
         where: what the pictures are.
-        labelled: whether labels say what is right; else the float graph's masks do.
+        labelled: whether labels say what is right; else the float graph does.
     """
 
     search: Exam
@@ -68,7 +97,7 @@ class Exams:
 
 
 def labelled_exams(candidate: Candidate, data: str | None) -> Exams | None:
-    """Exams on a validation split, or None where none is at hand.
+    """Exams of masks on a validation split, or None where none is at hand.
 
     Args:
         candidate: the float graph.
@@ -79,7 +108,7 @@ def labelled_exams(candidate: Candidate, data: str | None) -> Exams | None:
         ExportError: fewer than two pictures.
     """
     text = data or candidate.data
-    if not text:
+    if not text or candidate.makes_pictures:
         return None
     try:
         split = open_fitting(candidate.manifest((), {}), text, "val")
@@ -94,7 +123,7 @@ def labelled_exams(candidate: Candidate, data: str | None) -> Exams | None:
 
 
 def float_exams(candidate: Candidate, frames: Sequence[NDArray[Any]], where: str) -> Exams:
-    """Exams without labels: the float graph's masks are right.
+    """Exams of masks without labels: the float graph's masks are right.
 
     Args:
         frames: not used for calibration, at the network's size.
@@ -103,8 +132,8 @@ def float_exams(candidate: Candidate, frames: Sequence[NDArray[Any]], where: str
         ExportError: fewer than two.
     """
     def exam(half: Sequence[NDArray[Any]]) -> Exam:
-        masks = masks_of(candidate.model, half)
-        return Exam(half, masks, None, len(candidate.names), candidate.ignore, 1.0)
+        masks = outputs_of(candidate.model, half)
+        return MaskExam(half, masks, None, len(candidate.names), candidate.ignore, 1.0)
 
     even, odd = halves(frames, where)
     return Exams(exam(even), exam(odd), f"{where}, without labels", False)
@@ -119,22 +148,23 @@ def halves(items: Sequence[Any], where: str) -> tuple[Sequence[Any], Sequence[An
     return items[::2], items[1::2]
 
 
-def masks_of(model: Any, frames: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The graph's masks, (H, W) uint8 each, in ONNX Runtime."""
+def outputs_of(model: Any, frames: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The graph's answers in ONNX Runtime, a mask (H, W) uint8 or an image (rH, rW, 3) uint8 for each frame."""
     session = open_onnx(model)
-    return [np.asarray(session.run([MASK], {FRAME: frame[None]})[0][0]) for frame in frames]
+    name = session.get_outputs()[0].name
+    return [np.asarray(session.run([name], {FRAME: frame[None]})[0][0]) for frame in frames]
 
 
 def score(model: Any, frames: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]], fit: Fit | None, classes: int,
           ignore: int) -> float:
     """mIoU of a graph, 0 to 1; see Exam for the arguments."""
     confusion = Confusion(classes, ignore)
-    for label, mask in zip(labels, masks_of(model, frames), strict=True):
+    for label, mask in zip(labels, outputs_of(model, frames), strict=True):
         confusion.add(label, mask if fit is None else pixels.unfit_mask(mask, label.shape, fit))
     return confusion.miou()
 
 
-def _labelled(candidate: Candidate, pairs: Sequence[Pair]) -> Exam:
+def _labelled(candidate: Candidate, pairs: Sequence[Pair]) -> MaskExam:
     c = candidate
     frames = [np.ascontiguousarray(pixels.fit(image, c.size_hw, c.fit)) for image, _ in pairs]
     labels = [label for _, label in pairs]
@@ -142,4 +172,4 @@ def _labelled(candidate: Candidate, pairs: Sequence[Pair]) -> Exam:
     if math.isnan(miou):
         raise ExportError("labels to measure INT8 on", got="no labelled pixel", expected="class ids",
                           do="name another data set with --data")
-    return Exam(frames, labels, c.fit, len(c.names), c.ignore, miou)
+    return MaskExam(frames, labels, c.fit, len(c.names), c.ignore, miou)

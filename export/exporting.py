@@ -1,11 +1,11 @@
-"""The steps from a checkpoint to a bundle, in plain sight."""
+"""The steps from a checkpoint, or from somebody else's ONNX file, to a bundle, in plain sight."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,20 @@ from numpy.typing import NDArray
 from ..runtime import bundle, pixels
 from ..runtime.dataset import SYNTHETIC, open_dataset
 from ..runtime.engines import parse_engine
-from ..runtime.errors import DataError, ExportError, near
+from ..runtime.errors import ConfigError, DataError, ExportError, near
 from ..runtime.manifest import Fit
 from ..train.checkpoint import load_trained
 from .budget import Budget, Step
-from .calibration import training_data
-from .candidate import FRAME, MASK, Answer, Candidate, from_trained
+from .calibration import check_calibration, training_data
+from .candidate import FRAME, Candidate, from_trained
 from .engines import engines_of
-from .quantize import SCHEMES
-from .variants import FAILED, Made, Maker
+from .foreign.described import Foreign
+from .foreign.opening import from_onnx, is_foreign
+from .foreign.targets import lacking
+from .kernels import UNVERIFIED, shows_int8
+from .quantize import check_engine
+from .schemes import SCHEMES
+from .variants import FAILED, UNMEASURED, Made, Maker
 
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "fp32": ("fp32",), "fp16": ("fp16",), "int8": ("int8-u8s8", "int8-s8s8"), **{name: (name,) for name in SCHEMES}}
@@ -64,16 +69,19 @@ class ExportReport:
         bundle: the bundle's folder, or None where nothing was written.
         rows: one a variant.
         seconds: wall time.
+        lacking: for somebody else's model, backend that works here but does not take the float graph -> why.
     """
 
     bundle: Path | None
     rows: tuple[Row, ...]
     seconds: float
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `epee export --json` prints."""
         return {"bundle": None if self.bundle is None else str(self.bundle),
-                "variants": [asdict(row) for row in self.rows], "seconds": round(self.seconds, 2)}
+                "variants": [asdict(row) for row in self.rows], "seconds": round(self.seconds, 2),
+                "lacking": dict(self.lacking)}
 
 
 class ParityError(ExportError):
@@ -93,23 +101,26 @@ class ParityError(ExportError):
 def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *,
                   size_wh: tuple[int, int] | None = None, precisions: Sequence[str] = ("fp32",),
                   data: str | None = None, calibration: str | None = None, budget: Budget | None = None,
-                  engine: str | None = None, say: Say = lambda line: None) -> ExportReport:
-    """Turns a training into a bundle, which appears whole or not at all.
+                  engine: str | None = None, foreign: Foreign | None = None,
+                  say: Say = lambda line: None) -> ExportReport:
+    """Turns a training, or somebody else's ONNX file, into a bundle, which appears whole or not at all.
 
     Args:
-        source: a run folder or a checkpoint file.
+        source: a run folder, a checkpoint file, or an `.onnx` file.
         out: the bundle's folder, `NAME.epee`.
-        size_wh: width and height of the network's frames; None takes those of the training.
+        size_wh: width and height of the network's frames; None takes those of the training or of the ONNX graph.
         precisions: of PRECISIONS; fp32 is always written.
         data: a dataset whose validation pictures parity and INT8's drop are measured on; None takes the training's
             where it is still at hand, else synthetic scenes for parity, and for INT8 frames of `calibration`.
         calibration: what INT8's ranges come from, see `calibration.read_calibration`; None takes the training's data.
         budget: what INT8 may cost.
         engine: engines for GPUs that are not here, `LIBRARY:SM[,SM…]`.
+        foreign: what is said of an `.onnx` file.
         say: is told each step in a few words.
 
     Raises:
         TrainingError: no such checkpoint, or a broken one.
+        ConfigError: an `.onnx` file without `foreign`, or a checkpoint with it.
         ExportError: an option that does not fit, no calibration data, or a network that cannot be exported.
         DataError, SourceError: data or calibration that was named cannot be read.
         ParityError: the exported graph answers differently.
@@ -119,30 +130,62 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
     names = variant_names(precisions)
     if engine:
         parse_engine(engine)
-    trained = load_trained(source)
+    budget = budget or Budget()
+    trained_on, opener = _opener(source, bundle_name(out), size_wh, foreign, say)
+    if any(name in SCHEMES for name in names):
+        say("calibration")
+        check_engine(budget.quantizer)
+        check_calibration(training_data(trained_on, calibration), budget.frames)
     with bundle.writing(out) as folder:
-        say("trace")
-        candidate = from_trained(trained, bundle_name(out), size_wh)
+        candidate = opener()
         say("pictures")
         scenes = pictures(SYNTHETIC, candidate.size_hw, candidate.fit, SCENES)
         frames, where = parity_frames(candidate, data) or (scenes, SYNTHETIC)
-        goldens = make_goldens(candidate.answer, scenes)
-        maker = Maker(folder, candidate, frames, goldens, budget or Budget(), say, data=data,
+        goldens = make_goldens(candidate, scenes)
+        maker = Maker(folder, candidate, frames, goldens, budget, say, data=data,
                       calibration=training_data(candidate.data, calibration))
 
         say("parity")
         made: list[Made] = [maker.full()]
-        if made[0].status == FAILED:
+        if made[0].variant is None:
             raise ParityError(ExportReport(None, (row_of(made[0]),), time.monotonic() - started_s))
+        missing = lacking(folder, candidate, made[0].variant, frames[0]) if foreign else {}
         made += [maker.half() if name == "fp16" else maker.int8(SCHEMES[name]) for name in names[1:]]
         if engine:
             made += engines_of(folder, made, engine, say)
 
         say("goldens")
         variants = [m.variant for m in made if m.variant is not None]
-        manifest = candidate.manifest(variants, {"parity_frames": where, **maker.facts()}, maker.records(made))
+        records = {**maker.records(made), **({"lacking": missing} if missing else {})}
+        manifest = candidate.manifest(variants, {"parity_frames": where, **maker.facts()}, records)
         bundle.save(folder, manifest, goldens)
-    return ExportReport(Path(out), tuple(row_of(m) for m in made), time.monotonic() - started_s)
+        rows = tuple(_verified(bundle.Bundle(folder, manifest), row_of(m)) for m in made)
+    return ExportReport(Path(out), rows, time.monotonic() - started_s, missing)
+
+
+def _opener(source: str | os.PathLike[str], name: str, size_wh: tuple[int, int] | None, foreign: Foreign | None,
+            say: Say) -> tuple[str, Callable[[], Candidate]]:
+    """The training's data, and what gives the candidate; a wrong checkpoint is told before all else."""
+    if is_foreign(source):
+        if foreign is None:
+            raise ConfigError("--task of somebody else's model", got="none", expected="segment",
+                              do="say what the model does: --task segment --classes road,car,…")
+        return "", lambda: from_onnx(source, name, foreign, size_wh, say)
+    if foreign is not None:
+        raise ConfigError("options of somebody else's model", got=f"source '{source}'", expected="an .onnx file",
+                          do="leave them out: a checkpoint knows its task and classes")
+    trained = load_trained(source)
+    say("trace")
+    return trained.data, lambda: from_trained(trained, name, size_wh)
+
+
+def _verified(written: bundle.Bundle, row: Row) -> Row:
+    """The row, which says so where nothing shows that INT8 is computed in INT8."""
+    if row.precision != "int8" or not row.file:
+        return row
+    if row.status != UNMEASURED and shows_int8(written, written.manifest.variant(row.variant)):
+        return row
+    return replace(row, reason=f"{row.reason}; {UNVERIFIED}" if row.reason else UNVERIFIED)
 
 
 def variant_names(precisions: Sequence[str]) -> list[str]:
@@ -176,9 +219,10 @@ def parity_frames(candidate: Candidate, data: str | None) -> tuple[list[NDArray[
         return None
 
 
-def make_goldens(answer: Answer, scenes: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def make_goldens(candidate: Candidate, scenes: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Inputs and the reference's answers, batch first. The pictures are synthetic, so that anyone may have them."""
-    return {FRAME: np.stack(scenes), MASK: np.concatenate([answer(scene)[0] for scene in scenes])}
+    answers = [candidate.answer(scene)[0] for scene in scenes]
+    return {FRAME: np.stack(scenes), candidate.output: np.concatenate(answers)}
 
 
 def row_of(made: Made) -> Row:

@@ -3,7 +3,7 @@
 Batch norm and the division by 255 disappear into the convolutions; of preprocessing only Cast and Transpose stay, in
 this order, because TensorRT takes bytes only into a Cast. For the same reason the Cast to bytes is the last thing.
 
-The tail, from logits to class ids, decides much of the time of a small network, see TAILS.
+The tail, from logits to class ids, decides much of the time of a small network, see `tails`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,10 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..runtime.errors import ExportError
-from ..train.networks.segmenter import Segmenter, resize_logits
-
-TAILS = ("half", "full")
-"""`full` resizes the logits to the frame's size and takes the ArgMax there: the reference. `half` does so at half
-the size, for a quarter of the work, and doubles the ids. Both take the ArgMax over the last axis, which OpenVINO
-computes twice as fast as over the second. At 480x360 with 11 classes on two cores, ONNX Runtime and OpenVINO spend
-0.6 and 0.7 ms in `half`, 2.0 and 2.0 ms in `full` (ArgMax over the second axis: 2.0 and 4.0 ms)."""
-TAIL = "half"
+from ..train.networks.segmenter import Segmenter
+from .tails import TAIL, TAILS
 
 
 class FusedSegmenter(nn.Module):
@@ -36,8 +29,7 @@ class FusedSegmenter(nn.Module):
             computed step by step by the very network that was trained: the reference for parity.
 
     Input: frame (N, H, W, 3) uint8, BGR.
-    Output: mask (N, H, W) uint8 class ids; logits (N, h, w, classes) float32, what the ArgMax saw, with (h, w) the
-    frame's size or half of it, rounded up.
+    Output: mask (N, H, W) uint8 class ids; logits (N, h, w, classes) float32, what the ArgMax saw.
     """
 
     def __init__(self, network: Segmenter, size_wh: tuple[int, int], *, tail: str = TAIL, folded: bool = True) -> None:
@@ -46,9 +38,9 @@ class FusedSegmenter(nn.Module):
         if min(w, h) < 32:
             raise ExportError("size", got=f"{w}x{h}", expected="32x32 or more")
         if tail not in TAILS:
-            raise ExportError("tail", got=repr(tail), expected=" or ".join(TAILS))
+            raise ExportError("tail", got=repr(tail), expected=", ".join(TAILS))
         self.size_hw = (h, w)
-        self.logits_hw = (h, w) if tail == "full" else (-(-h // 2), -(-w // 2))
+        self.tail = TAILS[tail]
         self.network = fold(network) if folded else network
         self.folded = folded
         self.eval()
@@ -57,16 +49,8 @@ class FusedSegmenter(nn.Module):
         x = frame.to(torch.float32).permute(0, 3, 1, 2)  # (N, 3, H, W)
         if not self.folded:
             x = x / 255
-        logits = resize_logits(self.network(x), self.logits_hw).permute(0, 2, 3, 1)  # (N, h, w, classes)
-        ids = logits.argmax(-1)  # (N, h, w)
-        if self.logits_hw != self.size_hw:
-            ids = double(ids, self.size_hw)  # (N, H, W)
+        ids, logits = self.tail(self.network(x), self.size_hw)  # (N, H, W), (N, h, w, classes)
         return ids.to(torch.uint8), logits
-
-
-def double(ids: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Nearest resize of (N, h, w) class ids to (N, *size_hw); in float32, which every runtime resizes."""
-    return F.interpolate(ids[:, None].to(torch.float32), size=size_hw, mode="nearest").squeeze(1)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from ..runtime.errors import ExportError
 from ..runtime.machine import cpu
 from ..runtime.manifest import Tolerance, Variant
 from ..runtime.stopwatch import time_variants
-from ..runtime.tune import saturates
-from .candidate import FRAME, MASK, Candidate
-from .exam import masks_of
-from .quantize import Scheme
+from ..runtime.variants import saturates
+from .candidate import FRAME, Candidate
+from .exam import outputs_of
+from .schemes import Scheme
+from .scratch import scratch
 
 
 def cannot_time(scheme: Scheme) -> str:
@@ -37,12 +37,12 @@ def frame_ms(candidate: Candidate, models: Mapping[str, Any], frames: Sequence[N
     Raises:
         ExportError: one of them does not run.
     """
-    with tempfile.TemporaryDirectory(prefix="epee-speed-") as place:
-        with bundle.writing(Path(place, "speed.epee")) as folder:
+    with scratch("epee-speed-") as place:
+        with bundle.writing(place / "speed.epee") as folder:
             variants = [_variant(folder, name, model) for name, model in models.items()]
-            goldens = {FRAME: np.stack(frames), MASK: np.stack(masks_of(candidate.model, frames))}
+            goldens = {FRAME: np.stack(frames), candidate.output: np.stack(outputs_of(candidate.model, frames))}
             bundle.save(folder, candidate.manifest(variants, {}), goldens)
-        opened = bundle.Bundle.open(Path(place, "speed.epee"))
+        opened = bundle.Bundle.open(place / "speed.epee")
         timings = time_variants(opened, [("onnxruntime", name) for name in models])
     for timing in timings:
         if timing.ms is None:

@@ -130,11 +130,11 @@ def _fix_resizes(model: Any, shapes: dict[str, list[int | None]]) -> None:
         if node.op_type != "Resize" or len(node.input) < 4:
             continue
         before, after = shapes[node.input[0]], shapes[node.output[0]]
-        scales = [1.0 if k < 2 else _scale(n, m) for k, (n, m) in enumerate(zip(before, after, strict=True))]
+        scales = [1.0 if n == m else _scale(n, m) for n, m in zip(before, after, strict=True)]
         name = f"{node.output[0]}_scales"
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(scales, np.float32), name))
         keep = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute
-                if a.name in ("mode", "coordinate_transformation_mode", "nearest_mode")}
+                if a.name not in ("axes", "keep_aspect_ratio_policy")}
         model.graph.node[i].CopyFrom(onnx.helper.make_node(
             "Resize", [node.input[0], "", name], list(node.output), name=node.name, **keep))
 

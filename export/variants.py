@@ -16,18 +16,25 @@ from ..runtime.errors import ExportError
 from ..runtime.machine import versions
 from ..runtime.manifest import Tolerance, Variant
 from ..runtime.scores import equal_share
-from .budget import Budget, Outcome, Step, search, table
-from .calibration import Calibration, read_calibration
-from .candidate import FRAME, MASK, Candidate
-from .exam import Exams, float_exams, labelled_exams, masks_of
+from .budget import Budget, Outcome, Step, table
+from .calibration import Calibration, pictures_of, read_calibration
+from .candidate import FRAME, Candidate
+from .exam import Exams, float_exams, labelled_exams, outputs_of
 from .half import to_half
 from .parity import THRESHOLDS, measure
-from .quantize import Quantizer, Scheme
+from .picture_exam import Features, picture_exams
+from .quantize import Quantizer
+from .schemes import Scheme
+from .search import search
 from .speed import cannot_time, frame_ms
 
 WRITTEN, UNMEASURED, REFUSED, FAILED = "written", "unmeasured", "refused", "failed"
 TOLERANCES = {"fp32": Tolerance(min_equal=0.999), "fp16": Tolerance(min_equal=0.99)}
 """Precision -> what `verify` allows on any backend. INT8's follows from what it was when it was made."""
+PICTURE_STEP = 8
+"""Grey levels within which values of INT8's pictures count as equal to the goldens'."""
+EXAM_FRAMES = 120
+"""Most pictures of a data set that picture-making networks are measured on."""
 TARGETS = {"fp32": (), "fp16": ("gpu", "npu", "tensorrt", "openvino")}
 """Precision -> where it is meant to run: few CPUs compute in fp16, and there it is slower than fp32."""
 Say = Callable[[str], None]
@@ -68,6 +75,7 @@ class Maker:
         say: is told each step.
         data: what `--data` named, or None.
         calibration: what to calibrate on, or ''.
+        features: a feature extractor that INT8's pictures are compared by too, or None.
     """
 
     folder: Path
@@ -78,6 +86,7 @@ class Maker:
     say: Say
     data: str | None = None
     calibration: str = ""
+    features: Features | None = None
     _read: list[Calibration] = field(default_factory=list)
 
     def full(self) -> Made:
@@ -100,15 +109,18 @@ class Maker:
             ExportError: there is nothing to calibrate on.
             DataError, SourceError: what was named cannot be read.
         """
-        found = search(scheme, self._quantizer, self._exams, self.budget, self.say)
-        parity: dict[str, float | None] = {"drop": found.drop}
+        cannot = self._quantizer.engine.cannot(scheme)
+        if cannot:
+            return Made(scheme.name, "int8", None, {}, REFUSED, cannot)
+        absent = cannot_time(scheme)
+        found = search(scheme, self._quantizer, self._exams, self.budget, self.say, None if absent else self._clock)
+        parity: dict[str, float | None] = {"drop": found.mark.drop, **found.mark.numbers}
         if found.model is None:
             return Made(scheme.name, "int8", None, parity, REFUSED, found.reason, found.steps)
-        masks = masks_of(found.model, self.frames)
-        want = masks_of(self.candidate.model, self.frames)
-        parity["equal"] = float(np.mean([equal_share(a, b) for a, b in zip(masks, want, strict=True)]))
-        parity["frames"] = float(len(masks))
-        found, status, reason = self._timed(scheme, found)
+        got, want = (np.stack(outputs_of(m, self.frames)) for m in (found.model, self.candidate.model))
+        parity["equal"] = equal_share(got, want, PICTURE_STEP if self.candidate.makes_pictures else 0)
+        parity["frames"] = float(len(got))
+        found, status, reason = _compared(found, absent)
         variant = None if status == REFUSED else self._int8_variant(scheme, found, parity)
         return Made(scheme.name, "int8", variant, parity, status, reason, found.steps)
 
@@ -129,45 +141,49 @@ class Maker:
     def _exams(self) -> Exams:
         """Labelled pictures where they are at hand, else frames from between those that are calibrated on."""
         self.say("pictures to measure INT8 on")
-        exams = labelled_exams(self.candidate, self.data)
         c = self.candidate
-        used = read_calibration(self.calibration, c.size_hw, c.fit, count=self.budget.frames, hold_back=exams is None)
+        exams = labelled_exams(c, self.data)
+        named = pictures_of(self.data, "val", c.size_hw, c.fit, EXAM_FRAMES) if c.makes_pictures and self.data else None
+        used = read_calibration(self.calibration, c.size_hw, c.fit, count=self.budget.frames,
+                                hold_back=exams is None and named is None)
         self._read.append(used)
-        return exams or float_exams(c, used.held_back, Path(used.source).name)
+        if exams is not None:
+            return exams
+        frames, where = (used.held_back, used.source) if named is None else (named, str(self.data))
+        if c.makes_pictures:
+            return picture_exams(c, frames, Path(where).name, self.features)
+        return float_exams(c, frames, Path(where).name)
 
     @cached_property
     def _quantizer(self) -> Quantizer:
         _ = self._exams
-        return Quantizer(self.candidate.model, self._read[0].frames)
+        return Quantizer(self.candidate.model, self._read[0].frames, self.budget.quantizer)
 
-    def _timed(self, scheme: Scheme, found: Outcome) -> tuple[Outcome, str, str]:
-        """Times the plan beside float32, where the target is here. Gives it with the step, its status and a reason."""
-        absent = cannot_time(scheme)
-        if absent:
-            return found, UNMEASURED, absent
-        self.say(f"{scheme.name}: time")
-        ms = frame_ms(self.candidate, {"fp32": self.candidate.model, scheme.name: found.model}, self.frames[:2])
-        mine, theirs = ms[scheme.name], ms["fp32"]
-        status, verdict = (WRITTEN, "faster") if mine < theirs else (REFUSED, "not faster")
-        reason = f"{verdict} than fp32 in ONNX Runtime here: {mine:.2f} ms against {theirs:.2f} ms"
-        step = Step("time", None, round(mine, 3), reason)
-        return replace(found, steps=(*found.steps, step)), status, reason
+    def _clock(self, models: Mapping[str, Any]) -> dict[str, float]:
+        return frame_ms(self.candidate, models, self.frames[:2])
 
     def _int8_variant(self, scheme: Scheme, found: Outcome, parity: Mapping[str, float | None]) -> Variant:
-        golden = equal_share(np.stack(masks_of(found.model, list(self.goldens[FRAME]))), self.goldens[MASK])
-        tolerance = Tolerance(min_equal=round(max(0.0, 1 - 1.5 * (1 - golden) - 0.005), 4))
-        extra = {"plan": found.plan(), "max_drop": self.budget.max_drop, "search": table(found.steps)}
+        answers = np.stack(outputs_of(found.model, list(self.goldens[FRAME])))
+        step = PICTURE_STEP if self.candidate.makes_pictures else 0
+        golden = equal_share(answers, self.goldens[self.candidate.output], step)
+        tolerance = Tolerance(round(max(0.0, 1 - 1.5 * (1 - golden) - 0.005), 4), step)
+        extra = {"plan": {"quantizer": self.budget.quantizer, **found.plan()}, "max_drop": self.budget.max_drop,
+                 "search": table(found.steps)}
         return self._write(scheme.name, "int8", found.model, parity, tolerance, scheme.targets, extra)
 
     def _judged(self, precision: str, model: Any, otherwise: str) -> Made:
         """Measures parity and writes the graph where it holds."""
-        parity = measure(model, self.candidate.answer, self.frames)
+        parity = measure(model, self.candidate, self.frames, THRESHOLDS[precision])
         failure = parity.failure(THRESHOLDS[precision])
         if failure:
             return Made(precision, precision, None, parity.to_json(), otherwise, failure)
-        variant = self._write(precision, precision, model, parity.to_json(), TOLERANCES[precision],
+        variant = self._write(precision, precision, model, parity.to_json(), self._tolerance(precision),
                               TARGETS[precision], {})
         return Made(precision, precision, variant, parity.to_json())
+
+    def _tolerance(self, precision: str) -> Tolerance:
+        step = THRESHOLDS[precision].max_step if self.candidate.makes_pictures else 0
+        return replace(TOLERANCES[precision], max_step=step)
 
     def _write(self, name: str, precision: str, model: Any, parity: Mapping[str, float | None], tolerance: Tolerance,
                targets: tuple[str, ...], extra: Mapping[str, Any]) -> Variant:
@@ -177,3 +193,13 @@ class Maker:
         measured = {k: v for k, v in parity.items() if v is not None}
         return Variant(name, path.name, "onnx", precision, bundle.sha256(path), path.stat().st_size, built_with,
                        measured, tolerance, targets, extra)
+
+
+def _compared(found: Outcome, absent: str) -> tuple[Outcome, str, str]:
+    """Sets a plan beside float32, the next precision on a CPU. Gives it with the step, its status and a reason."""
+    if found.ms is None or found.float_ms is None:
+        return found, UNMEASURED, absent
+    status, verdict = (WRITTEN, "faster") if found.ms < found.float_ms else (REFUSED, "not faster")
+    reason = f"{verdict} than fp32 in ONNX Runtime here: {found.ms:.2f} ms against {found.float_ms:.2f} ms"
+    step = Step("beside fp32", None, round(found.ms, 3), reason if status == WRITTEN else f"left out: {reason}")
+    return replace(found, steps=(*found.steps, step)), status, reason

@@ -88,13 +88,15 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
                         help="only these, with commas; the choice is then not remembered (default: all that work here)")
     parser.add_argument("--threads", type=int, default=0, metavar="N",
                         help="compute threads; the choice is then not remembered (default: the backends' choice)")
+    parser.add_argument("--engine", default="", metavar="LIBRARY",
+                        help="tensorrt or tensorrt-rtx: first build engines for the GPU of this machine into the cache")
 
 
 def _tune(args: argparse.Namespace) -> Report:
     from .bundle import Bundle
     from .tune import render, tune
 
-    found = tune(Bundle.open(args.bundle), args.backend, threads=args.threads,
+    found = tune(Bundle.open(args.bundle), args.backend, threads=args.threads, engine=args.engine,
                  say=lambda line: print(f"tune: {line}", file=sys.stderr, flush=True))
     return Report(found.to_json(), render(found), DONE if found.choice else FAILED)
 
@@ -107,8 +109,9 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(args: argparse.Namespace) -> Report:
-    from .backends import choose_variant, probe_all
+    from .backends import probe_all
     from .bundle import Bundle
+    from .variants import choose_variant
     from .verify import render, verify
 
     bundle = Bundle.open(args.bundle)

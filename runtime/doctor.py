@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from . import machine
-from .backends import probe_all
+from .backends import Availability, probe_all
 from .errors import INSTALL, MissingExtra, need
+from .trial import try_devices
 
 PAIRS: dict[str, tuple[str, str, str]] = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime"),
@@ -20,11 +21,12 @@ def examine() -> dict[str, Any]:
     """Everything the doctor finds.
 
     Returns:
-        `backends` (name, available, reason, devices, version), `cpu`, `gpus`, `board`, `versions`, `pairs` (name,
-        installed, version), `video` (decoders and encoders at hand), `warnings` (lines).
+        `backends` (name, available, reason, devices, version, and `inactive`: device -> why it does not work, though
+        the library lists it), `cpu`, `gpus`, `board`, `versions`, `pairs` (name, installed, version), `video`
+        (decoders and encoders at hand), `warnings` (lines). A backend's devices are those on which a small network
+        has just been opened and has answered right.
     """
-    backends = [{"name": b.name, "available": b.available, "reason": b.reason, "devices": list(b.devices),
-                 "version": b.version} for b in probe_all()]
+    backends = [_backend(b) for b in probe_all()]
     pairs = [_pair(name) for name in PAIRS]
     video, notes = _video()
     warnings = [p["warning"] for p in pairs if p["warning"]] + notes
@@ -49,6 +51,7 @@ def render(found: dict[str, Any]) -> str:
     for b in found["backends"]:
         state = f"{b['version']}: {', '.join(b['devices'])}" if b["available"] else f"no: {b['reason']}"
         lines.append(f"  {'✓' if b['available'] else '✗'} {b['name']:<14} {state}")
+        lines += [f"      not on {device}: {reason}" for device, reason in b["inactive"].items()]
     lines.append("pictures and video")
     for name, value in found["video"].items():
         lines.append(f"  {name:<16} {('no', 'yes')[value] if isinstance(value, bool) else value}")
@@ -56,6 +59,16 @@ def render(found: dict[str, Any]) -> str:
     lines += [f"  {pair['name']:<16} {' and '.join(pair['installed']) or pair['note']}" for pair in found["pairs"]]
     lines += [f"warning: {line}" for line in found["warnings"]]
     return "\n".join(lines)
+
+
+def _backend(found: Availability) -> dict[str, Any]:
+    """What a backend can do here, shown by doing it."""
+    tried = try_devices(found) if found.available else {}
+    devices = [device for device, reason in tried.items() if not reason]
+    inactive = {device: reason for device, reason in tried.items() if reason}
+    lost = "; ".join(f"{device}: {reason}" for device, reason in inactive.items())
+    return {"name": found.name, "available": bool(devices), "version": found.version, "devices": devices,
+            "reason": "" if devices else found.reason or lost, "inactive": inactive if devices else {}}
 
 
 def _pair(name: str) -> dict[str, Any]:

@@ -71,9 +71,16 @@ INSTALL = {
     "tensorboard": "pip install 'epee[train]'",
     "onnx": "pip install 'epee[export]'",
     "onnxscript": "pip install 'epee[export]'",
+    "nncf": "pip install nncf",
+    "modelopt": "pip install --no-deps nvidia-modelopt, and what docs/quantisation.md lists",
     "matplotlib": "pip install 'epee[bench]'",
     "rich": "pip install 'epee[bench]'",
     "sklearn": "pip install 'epee[dev]'",
+    "starlette": "pip install 'epee[web]'",
+    "uvicorn": "pip install 'epee[web]'",
+    "websockets": "pip install 'epee[web]'",
+    "prometheus_client": "pip install 'epee[web]'",
+    "paho": "pip install 'epee[mqtt]'",
     "PIL": "pip install pillow",
 }
 """The line to type for each optional module."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import pixels
-from .backends import Session, choose_variant, open_session
+from .backends import Session, open_session
 from .bundle import Bundle
 from .dataset import Dataset, Pair, open_dataset
 from .errors import DataError
@@ -36,6 +36,7 @@ class Scores:
         iou: by class name.
         images: how many were scored.
         backend, device, variant: what answered.
+        precision: what it really computed in, see `backends.Session`.
     """
 
     miou: float
@@ -45,12 +46,14 @@ class Scores:
     backend: str
     device: str
     variant: str
+    precision: str
 
     def to_json(self) -> dict[str, Any]:
         """The contract's fields; NaN is None."""
         iou = {name: _number(x) for name, x in self.iou.items()}
         return {"miou": _number(self.miou), "pixel_accuracy": _number(self.pixel_accuracy), "iou": iou,
-                "images": self.images, "backend": self.backend, "device": self.device, "precision": self.variant}
+                "images": self.images, "backend": self.backend, "device": self.device, "variant": self.variant,
+                "precision": self.precision}
 
 
 def evaluate(bundle: Bundle, data: str, split: str = "val", *, backend: str = "auto", precision: str = "auto",
@@ -80,7 +83,7 @@ def evaluate(bundle: Bundle, data: str, split: str = "val", *, backend: str = "a
                 progress(done, len(dataset))
         iou = dict(zip(dataset.names, map(float, confusion.iou()), strict=True))
         return Scores(confusion.miou(), confusion.pixel_accuracy(), iou, done, session.backend, session.device,
-                      choose_variant(bundle, precision).name)
+                      session.variant, session.precision)
 
 
 def open_fitting(manifest: Manifest, data: str, split: str, limit: int | None = None) -> Dataset:

@@ -89,6 +89,13 @@ def describe() -> dict[str, Any]:
     }
 
 
+def cache_folder() -> Path:
+    """epee's cache folder of this user: `$XDG_CACHE_HOME/epee`, else where the system keeps caches."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "epee"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "epee"
+
+
 def _processor() -> tuple[str, set[str]]:
     """Name of the processor and every word the system says of its abilities."""
     if sys.platform == "darwin":

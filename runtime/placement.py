@@ -1,7 +1,8 @@
 """`epee inspect --backend`: on which provider and in which precision each node really ran, told by the runtime itself.
 
-Nothing here is what was asked for. ONNX Runtime's profile of a real run, OpenVINO's compiled model and OpenCV's layers
-are read; a runtime that does not tell gives `unknown`. A variant keeps its promise where every layer with weights
+Nothing here is what was asked for. ONNX Runtime's profile of a real run, OpenVINO's compiled model, OpenCV's layers,
+the numbers that ncnn keeps between its layers and TensorRT's engine inspector are read; what a runtime does not tell is
+`unknown`, which breaks the promise too. A variant keeps its promise where every layer with weights
 (convolutions and matrix products: nearly all the work) computes in the variant's precision and every node runs on the
 device that was named. Nodes without weights may compute otherwise (an INT8 graph resizes its logits in float); the
 summary shows them.
@@ -21,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backends
-from .backends import onnxruntime, opencv, openvino
+from .backends import onnxruntime, opencv, openvino, trt_layers
+from .backends.onnxruntime import COMPILING
 from .bundle import Bundle
 from .errors import BackendError, need
 from .manifest import Variant
+from .variants import choose_variant
 from .verify import read_goldens
 
 RUNS = 5
@@ -40,8 +43,8 @@ PRECISIONS = {
     "double": "fp64", "f64": "fp64", "uint8": "int8", "int8": "int8", "u8": "int8", "i8": "int8",
 }
 """A runtime's name of a tensor's type -> ours; others keep their name."""
-COMPILING = ("tensorrt", "nvtensorrtrtx", "openvino", "qnn", "coreml")
-"""ONNX Runtime's providers that swallow whole parts of the graph and do not tell what happens inside."""
+NCNN_BITS = {32: "fp32", 16: "fp16", 8: "int8"}
+"""Bits of each number of a layer's output -> what it computed in. bf16 has 16 as well, and is never switched on."""
 
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -89,7 +92,9 @@ class Placement:
             if self.device != "auto" and not node.provider.startswith(self.device):  # `gpu` may well be `gpu.0`
                 found.append((node, f"ran on {node.provider}, not {self.device}"))
             elif node.weighted and node.precision != self.precision:
-                found.append((node, f"computes in {node.precision}, not {self.precision}"))
+                told = f"computes in {node.precision}, not {self.precision}"
+                untold = f"{self.precision} was asked for, and the runtime does not tell what it computes in"
+                found.append((node, untold if node.precision == UNKNOWN else told))
         return found
 
     def summary(self) -> list[dict[str, Any]]:
@@ -121,7 +126,7 @@ def placement(bundle: Bundle, backend: str = "auto", precision: str = "auto") ->
     Raises:
         BackendError: the variant does not open there, or nobody has taught epee to look into this backend.
     """
-    variant = backends.choose_variant(bundle, precision)
+    variant = choose_variant(bundle, precision)
     with backends.open_session(bundle, backend, variant.name) as session:
         name, device = session.backend, session.device
         if name not in READERS:
@@ -195,13 +200,9 @@ def read_openvino(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) 
     request = compiled.create_infer_request()
     for _ in range(RUNS):
         request.infer(dict(feeds))
-    nodes = []
-    for op in compiled.get_runtime_model().get_ordered_ops():
-        facts = op.get_rt_info()
-        kind, precision, time_us = (facts[key].astype(str) for key in ("layerType", "runtimePrecision", "execTimeMcs"))
-        if time_us.isdigit():  # else constants, and what only renames a buffer
-            nodes.append(_node(op.get_friendly_name(), kind, provider, precision, int(time_us) / 1e3))
-    return nodes
+    return [_node(name, kind, provider, precision, int(time_us) / 1e3)
+            for name, kind, precision, time_us in openvino.layers(compiled)
+            if time_us.isdigit()]  # else constants, and what only renames a buffer
 
 
 def read_opencv(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
@@ -215,6 +216,20 @@ def read_opencv(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) ->
             for (name, kind, precision), ms in zip(opencv.layers(session.net), times_ms, strict=True) if ms]
 
 
+def read_ncnn(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
+    """ncnn's layers by the numbers that each leaves behind; the steps around ncnn are numpy's and no layers."""
+    runs = [list(session.stored(feeds)) for _ in range(RUNS)]
+    return [_node(name, kind, session.device, NCNN_BITS.get(bits, UNKNOWN), min(run[i][3] for run in runs))
+            for i, (name, kind, bits, _) in enumerate(runs[0]) if kind != "Input"]
+
+
+def read_tensorrt(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
+    """An engine's layers as the library's inspector tells them; it tells no times."""
+    session.run(feeds)
+    layers = session.layers or (trt_layers.Layer("the whole engine", "engine", UNKNOWN, True),)
+    return [Node(layer.name, layer.op, session.device, layer.precision, layer.weighted, 0.0) for layer in layers]
+
+
 def _node(name: str, op: str, provider: str, kind: str, ms: float) -> Node:
     """A node by the type that it computes in, as the runtime names it."""
     weighted = WEIGHTED.search(op) is not None
@@ -223,5 +238,6 @@ def _node(name: str, op: str, provider: str, kind: str, ms: float) -> Node:
 
 
 READERS: dict[str, Callable[[Any, Bundle, Variant, Feeds], list[Node]]] = {
-    "onnxruntime": read_onnxruntime, "openvino": read_openvino, "opencv": read_opencv}
+    "onnxruntime": read_onnxruntime, "openvino": read_openvino, "opencv": read_opencv, "ncnn": read_ncnn,
+    "tensorrt-rtx": read_tensorrt, "tensorrt": read_tensorrt}
 """Backend -> what reads its nodes from an opened session."""

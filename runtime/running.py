@@ -1,133 +1,182 @@
-"""`epee run`: a thin skin over `open_source`, `open_sink`, `open_model` and `pipeline.run`."""
+"""`epee run`: a thin skin over `open_streams`, `pipeline.Run` and `run_all`."""
 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cli import DONE, INTERRUPTED, Command, Report
+from .cli import DONE, ERROR, INTERRUPTED, Command, Report
 
 if TYPE_CHECKING:
-    from .pipeline import RunStats
-    from .sources import Source
+    from .opening import Ready, Streams
+    from .pipeline import RunOptions
+    from .signals import Signals
+    from .site import Camera
+    from .stats import RunStats
 
 ENDLESS_FRAMES = 250
 """How many frames of an endless source are taken where nobody said how many and nobody is watching."""
+WATCHED = ("window", "web", "mqtt")
+"""Kinds of sinks at which somebody may look for as long as they like."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `epee run` takes."""
-    parser.add_argument("bundle", help="a bundle's folder, or the name of one that ships, e.g. street-nano")
-    parser.add_argument("--source", "-s", action="append", required=True, metavar="S",
-                        help="a video, picture or folder, a camera's number, rtsp://…, http://…, or synthetic:street")
+    """Adds what `epee run` takes; what is given on the command line holds for every camera of a site."""
+    parser.add_argument("bundle", nargs="?", help="a bundle's folder, or the name of one that ships, e.g. street-nano")
+    parser.add_argument("--config", "-c", metavar="SITE.toml",
+                        help="cameras with their bundles and sinks, instead of --source and --sink")
+    parser.add_argument("--source", "-s", action="append", default=[], metavar="S",
+                        help="a video, picture or folder, a camera's number, rtsp://…, http://…, gst:PIPELINE, or "
+                             "synthetic:street; several run side by side and share the network fairly")
     parser.add_argument("--sink", "-o", action="append", default=[], metavar="T",
-                        help="window, FILE.mp4, masks:DIR, png:DIR, jsonl:FILE, null, null:overlay; may be repeated; "
-                             "{source} in a name is the source's")
-    parser.add_argument("--backend", default="auto", metavar="X[:DEVICE]", help="default: the first that works here")
-    parser.add_argument("--precision", default="auto", metavar="P", help="a variant or precision of the bundle")
-    parser.add_argument("--threads", type=_number(int, 0), default=0, metavar="N",
+                        help="window, FILE.mp4, FILE.mp4?every=10min&keep=20GB, masks:DIR, png:DIR, jsonl:FILE, "
+                             "web:[HOST:]PORT, mqtt:HOST/TOPIC, null, null:overlay; may be repeated; {source} in a "
+                             "name is the source's; mosaic:T puts several sources into one")
+    parser.add_argument("--backend", metavar="X[:DEVICE]",
+                        help="default: the fastest that answers right here; see `epee tune`")
+    parser.add_argument("--precision", metavar="P", help="a variant or precision of the bundle")
+    parser.add_argument("--threads", type=_number(int, 0), metavar="N",
                         help="compute threads in all (default: the backend's choice)")
-    parser.add_argument("--frames", type=_number(int, 1), metavar="N", help="end after N frames")
+    parser.add_argument("--frames", type=_number(int, 1), metavar="N", help="end after N frames of each source")
     parser.add_argument("--seconds", type=_number(float, 0), metavar="X", help="end after X seconds")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a synthetic source (default: 0)")
+    parser.add_argument("--max-age", type=_number(float, 0), metavar="MS", dest="max_age_ms",
+                        help="drop and count frames that are older")
+    parser.add_argument("--smooth", action="store_true", default=None,
+                        help="a new class has to be seen twice where the picture has not changed: less flicker")
+    parser.add_argument("--seed", type=int, metavar="N", help="of a synthetic source (default: 0)")
+    live = parser.add_argument_group("live sources")
+    live.add_argument("--rtsp", choices=("tcp", "udp"), help="what RTSP sends pictures over (default: tcp)")
+    live.add_argument("--open-timeout", type=_number(float, 0), metavar="S", dest="open_timeout_s",
+                      help="a connection is given up after so long and tried again (default: 5)")
+    live.add_argument("--read-timeout", type=_number(float, 0), metavar="S", dest="read_timeout_s",
+                      help="after so long without a frame the source is lost and is connected anew (default: 5)")
+    live.add_argument("--give-up", type=_number(float, 0), metavar="S", dest="give_up_s",
+                      help="end when a source was lost for so long (default: never)")
+    live.add_argument("--hardware", metavar="H", help="decode in hardware: auto, vaapi, cuda …")
+    live.add_argument("--credentials", metavar="FILE", help="a TOML file with user and password for each host")
+    parser.set_defaults(misused=parser.error)
 
 
 def run(args: argparse.Namespace) -> Report:
-    """Streams one source through a bundle into sinks."""
+    """Streams sources through bundles into sinks."""
     from .timing import now_s
 
     started_s = now_s()
-    from . import pipeline
-    from .bundle import Bundle
-    from .errors import SinkError, SourceError
-    from .model import depth_for, frame_spec, open_model
-    from .sinks import SinkInfo, open_sink
-    from .sources import notice, open_source
+    from .opening import open_streams
+    from .pipeline import RunOptions
+    from .signals import handling
+    from .smoothing import SmoothedResults
 
-    if len(args.source) > 1:
-        raise SourceError("--source", got=f"{len(args.source)} of them", expected="one",
-                          do="run one `epee run` for each; several in one process are not built yet")
-    if len(set(args.sink)) < len(args.sink):
-        raise SinkError("--sink", got="the same one twice", expected="different ones", do="leave one out")
-    if not args.sink:
-        notice("no --sink is given: results are thrown away (try --sink out.mp4)")
-    bundle = Bundle.open(args.bundle)
-    size_hw = frame_spec(bundle.manifest).size_hw
-    with stopping() as stop, ExitStack() as opened:
-        source = opened.enter_context(open_source(args.source[0], seed=args.seed, size_wh=size_hw and size_hw[::-1]))
-        info = SinkInfo(source.name, bundle.manifest, source.fps, source.live, source.path)
-        sinks = [opened.enter_context(open_sink(text, info)) for text in args.sink or ["null"]]
-        model = opened.enter_context(open_model(bundle, args.backend, args.precision, threads=args.threads,
-                                                depth=depth_for(source.live, args.threads)))
-        watched = sys.stderr.isatty() and not args.json
-        progress = opened.enter_context(_Progress(source.count)) if watched else None
-        stats = pipeline.run(model, source, sinks, frames=_limit(args, source), seconds=args.seconds, stop=stop,
-                             started_s=started_s, progress=progress)
-    return Report(stats.to_json(), stats.to_text(), INTERRUPTED if stop.is_set() else DONE)
+    cameras = _cameras(args)
+    with handling() as signals, ExitStack() as opened:
+        streams = open_streams(cameras, opened, wait=args.config is not None or len(cameras) > 1,
+                               asked=lambda: signals.hangups)
+        options = [RunOptions(_limit(ready), ready.camera.seconds, ready.camera.max_age_ms, started_s=started_s,
+                              smooth=SmoothedResults() if ready.camera.smooth else None) for ready in streams.ready]
+        shown = opened.enter_context(_Progress([ready.source.count for ready in streams.ready],
+                                               sys.stderr.isatty() and not args.json))
+        if len(streams.ready) == 1:
+            return _one(streams.ready[0], options[0], signals, shown)
+        return _several(streams, options, signals, shown)
 
 
 RUN = Command(arguments, run)
 
 
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Gives an event that SIGINT and SIGTERM set, so that the loop ends between two frames; a second one interrupts.
+def _one(ready: Ready, options: RunOptions, signals: Signals, shown: _Progress) -> Report:
+    stats = ready.run(options, signals.stop, lambda stats: shown([stats])).to_the_end()
+    status = INTERRUPTED if signals.stop.is_set() else ERROR if stats.failed else DONE
+    return Report(stats.to_json(), stats.to_text(), status)
 
-    Off the main thread, where Python takes no handlers, the event is never set.
-    """
-    stop = threading.Event()
 
-    def handle(number: int, _: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+def _several(streams: Streams, options: Sequence[RunOptions], signals: Signals, shown: _Progress) -> Report:
+    from .several import run_all
 
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    runs = [ready.run(wish, signals.stop) for ready, wish in zip(streams.ready, options, strict=True)]
+    stats = run_all(runs, streams.mosaics, stop=signals.stop, beat=shown)
+    models = {id(ready.model): ready.model for ready in streams.ready}
+    stats.batching = [{"streams": [r.name for r in streams.ready if r.model is model], **model.batching.to_json()}
+                      for model in models.values()]
+    status = INTERRUPTED if signals.stop.is_set() else DONE if stats.whole else ERROR
+    return Report(stats.to_json(), stats.to_text(), status)
+
+
+def _cameras(args: argparse.Namespace) -> tuple[Camera, ...]:
+    """What the command line and the site's file ask for."""
+    from .site import Camera, read_site, several
+    from .sources import notice
+
+    names = ("backend", "precision", "threads", "frames", "seconds", "max_age_ms", "smooth", "seed", "rtsp",
+             "open_timeout_s", "read_timeout_s", "give_up_s", "hardware", "credentials", "bundle")
+    given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.config is not None:
+        if args.source or args.sink:
+            args.misused("--config names sources and sinks itself: leave --source and --sink out")
+        return read_site(Path(args.config), given)
+    if args.bundle is None or not args.source:
+        args.misused("a bundle and --source are needed, or --config SITE.toml")
+    if not args.sink:
+        notice("no --sink is given: results are thrown away (try --sink out.mp4)")
+    return several(args.source, Camera(source=args.source[0], sinks=tuple(args.sink) or ("null",), **given))
 
 
 class _Progress:
-    """One line on a terminal that is written over, five times a second."""
+    """One line on a terminal that is written over, five times a second; and the watchdog's beat."""
 
-    def __init__(self, count: int | None) -> None:
-        self._of = f" of {count}" if count else ""
-        self._next_s = 0.0
+    def __init__(self, counts: Sequence[int | None], shown: bool) -> None:
+        from .notify import Watchdog
 
-    def __call__(self, stats: RunStats) -> None:
-        if stats.seconds < self._next_s:
+        self._of = [f" of {count}" if count else "" for count in counts]
+        self._shown, self._next_s = shown, 0.0
+        self._watchdog = Watchdog()
+
+    def __call__(self, streams: Sequence[RunStats]) -> None:
+        from .timing import now_s
+
+        self._watchdog.beat()
+        if not self._shown or now_s() < self._next_s:
             return
-        self._next_s = stats.seconds + 0.2
-        sys.stderr.write(f"\r{stats.frames}{self._of} frames, {stats.fps:.1f} a second \033[K")
+        self._next_s = now_s() + 0.2
+        sys.stderr.write("\r" + " | ".join(map(self._line, streams, self._of)) + " \033[K")
         sys.stderr.flush()
+
+    def _line(self, stats: RunStats, of: str) -> str:
+        if stats.state in ("connecting", "lost"):
+            return f"{stats.source}: {stats.state}"
+        age = stats.ages.percentiles_of("age", 250)
+        line = (f"{stats.frames}{of} frames, {stats.fps:.1f} a second, age {age['p50']:.0f}, p95 {age['p95']:.0f}, "
+                f"p99 {age['p99']:.0f} ms")
+        if stats.dropped:
+            line += f", {stats.dropped} dropped"
+        return line if len(self._of) == 1 else f"{stats.source}: {line}"
 
     def __enter__(self) -> _Progress:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        sys.stderr.write("\r\033[K")
-        sys.stderr.flush()
+        self._watchdog.stop()
+        if self._shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
 
 
-def _limit(args: argparse.Namespace, source: Source) -> int | None:
+def _limit(ready: Ready) -> int | None:
     """How many frames to take: what was asked, and an end for what has none."""
-    if args.frames is not None or args.seconds is not None or source.count is not None or source.live:
-        return args.frames
-    if not source.path and "window" not in args.sink:
+    from .sinks import parse_sink
+    from .site import MOSAIC
+
+    camera, source = ready.camera, ready.source
+    if camera.frames is not None or camera.seconds is not None or source.count is not None or source.live:
+        return camera.frames
+    kinds = {parse_sink(text.removeprefix(MOSAIC))[0] for text in camera.sinks}
+    if not source.path and not kinds & set(WATCHED):
         from .sources import notice
 
-        notice(f"'{source.name}' never ends: taking {ENDLESS_FRAMES} frames (--frames or --seconds says otherwise)")
+        notice(f"'{ready.name}' never ends: taking {ENDLESS_FRAMES} frames (--frames or --seconds says otherwise)")
         return ENDLESS_FRAMES
     return None
 

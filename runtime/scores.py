@@ -63,6 +63,29 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return math.inf if error == 0 else 10 * math.log10(255.0**2 / error)
 
 
+def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Structural similarity of two uint8 pictures of one shape, (H, W) or (H, W, C), 11x11 or more; 1 where equal.
+
+    Wang et al. 2004, doi 10.1109/TIP.2003.819861: Gaussian window of 11x11 with sigma 1.5, K1 0.01, K2 0.03, the mean
+    over all windows that lie inside the picture, and over the channels.
+    """
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mx, my = _windowed(x), _windowed(y)
+    vx, vy, cov = _windowed(x * x) - mx * mx, _windowed(y * y) - my * my, _windowed(x * y) - mx * my
+    likeness = (2 * mx * my + c1) * (2 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return float(likeness.mean())
+
+
+def _windowed(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian means over 11x11 windows along the first two axes, where the window lies inside."""
+    weights = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    weights /= weights.sum()
+    h, w = x.shape[0] - 10, x.shape[1] - 10
+    rows = sum(weight * x[i:i + h] for i, weight in enumerate(weights))
+    return np.asarray(sum(weight * rows[:, i:i + w] for i, weight in enumerate(weights)))
+
+
 def equal_share(a: NDArray[Any], b: NDArray[Any], max_step: int = 0) -> float:
     """Share of equal values, 0 to 1; values within `max_step` of each other count as equal."""
     if max_step == 0:

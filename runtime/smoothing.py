@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 from . import pixels
 from .errors import DataError, need
-from .manifest import Fit
+from .frames import Result
+from .manifest import Fit, Manifest
+from .timing import timed
 
 OUTSIDE = 255
 """What lies outside the previous frame; no class has this id."""
+GAP_S = 1.0
+"""After so long without a frame nothing of what was before is held."""
 LEAST = 32
 """Height and width of the pictures that the flow is computed on, at least; smaller masks are enlarged for it."""
 
@@ -115,3 +119,33 @@ class Smoother:
             y, x = np.mgrid[:h, :w].astype(np.float32)
             self._grids[h, w] = np.dstack([x, y])
         return self._grids[h, w]
+
+
+class SmoothedResults:
+    """Smooths the masks of one stream's results, which come in order; a stage between the network and the sinks."""
+
+    def __init__(self, settings: Smoothing = Smoothing()) -> None:
+        self._settings = settings
+        self._manifest: Manifest | None = None
+        self._smoother: Smoother | None = None
+        self._last_s = 0.0
+
+    def __call__(self, result: Result) -> Result:
+        """The same result with a smoothed mask, and the stage `smooth` among its times.
+
+        After a gap of GAP_S, and after another bundle was swapped in, it starts anew.
+
+        Raises:
+            DataError: the network gives no mask.
+        """
+        if "mask" not in result.outputs:
+            raise DataError(f"--smooth of a '{result.manifest.task}' model", got="no mask",
+                            expected="a model that gives class ids", do="leave it out")
+        if self._smoother is None or result.manifest is not self._manifest:
+            self._manifest, self._smoother = result.manifest, Smoother(result.manifest.fit, self._settings)
+        if result.frame.captured_s - self._last_s > GAP_S:
+            self._smoother.reset()
+        self._last_s = result.frame.captured_s
+        with timed(result.times_ms, "smooth"):
+            mask = self._smoother(result.frame.image, result.outputs["mask"])
+        return Result(result.frame, {**result.outputs, "mask": mask}, result.manifest, result.times_ms)

@@ -16,14 +16,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from .backends import load, open_session, parse_backend
+from .backends import Session, load, open_session, parse_backend
 from .bundle import Bundle
 from .errors import EpeeError
 from .timing import measure
-from .verify import answer, compare, read_goldens
+from .variants import choose_variant
+from .verify import Named, answer, compare, read_goldens
 
 WARM_CALLS = 3
 
@@ -37,6 +38,7 @@ class Timing:
         ms: one frame, the median of the best round; None where it did not run.
         equal: least share of golden values answered equal, 0 to 1; None where it did not run.
         wrong: why it must not be used: wrong answers, or what it failed with; '' where all is well.
+        precision: what it really computed in, see `backends.Session`; '' where it did not open.
     """
 
     backend: str
@@ -45,6 +47,7 @@ class Timing:
     ms: float | None = None
     equal: float | None = None
     wrong: str = ""
+    precision: str = ""
 
 
 def time_variants(bundle: Bundle, pairs: Sequence[tuple[str, str]], *, seconds: float = 0.2, rounds: int = 3,
@@ -92,48 +95,47 @@ def _in_child(job: dict[str, Any], timeout_s: float) -> list[Timing]:
 
 
 def _work(job: dict[str, Any]) -> list[Timing]:
-    """The child's part."""
+    """The child's part: each variant answers the goldens and has its first round in one opening, then the others."""
     bundle = Bundle.open(job["bundle"])
-    timings = {variant: _check(bundle, job, variant) for variant in job["variants"]}
-    best: dict[str, float] = {}
-    for _ in range(job["rounds"]):
+    goldens = read_goldens(bundle)
+    timings = {variant: _first(bundle, goldens, job, variant) for variant in job["variants"]}
+    for _ in range(job["rounds"] - 1):
         for variant, timing in timings.items():
-            if not timing.wrong:
-                best[variant] = min(best.get(variant, float("inf")), _time(bundle, job, variant))
-    return [Timing(**{**asdict(timing), "ms": best.get(variant)}) for variant, timing in timings.items()]
+            if timing.ms is not None:
+                with open_session(bundle, job["backend"], variant, threads=job["threads"]) as session:
+                    timings[variant] = replace(timing, ms=min(timing.ms, _time(session, goldens, job["seconds"])))
+    return list(timings.values())
 
 
-def _check(bundle: Bundle, job: dict[str, Any], variant: str) -> Timing:
-    """Lets a variant answer the goldens."""
+def _first(bundle: Bundle, goldens: Named, job: dict[str, Any], variant: str) -> Timing:
+    """Lets a variant answer the goldens, and times it where it answers right."""
     name, device = parse_backend(job["backend"])
-    tolerance = bundle.manifest.variant(variant).tolerance
+    tolerance = choose_variant(bundle, variant).tolerance
     try:
-        goldens = read_goldens(bundle)
         with open_session(bundle, job["backend"], variant, threads=job["threads"]) as session:
             found = list(compare(session.outputs, answer(session, goldens), goldens, tolerance))
             wrong = "; ".join(f"output '{output}': {text}" for output, _, text in found if text)
-            return Timing(session.backend, session.device, variant, None, min(share for _, share, _ in found), wrong)
+            ms = None if wrong else _time(session, goldens, job["seconds"])
+            equal = min(share for _, share, _ in found)
+            return Timing(session.backend, session.device, variant, ms, equal, wrong, session.precision)
     except EpeeError as error:
         return Timing(name, device, variant, wrong=str(error))
     except Exception as error:  # a runtime's own failure on a graph is an answer too
         return Timing(name, device, variant, wrong=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
-def _time(bundle: Bundle, job: dict[str, Any], variant: str) -> float:
+def _time(session: Session, goldens: Named, seconds: float) -> float:
     """Median milliseconds of a frame over one round."""
-    goldens = bundle.goldens()
-    inputs = bundle.manifest.inputs
-    count = len(goldens[inputs[0].name])
-    step = inputs[0].shape[0] or 1
+    inputs = session.inputs
+    count, step = len(goldens[inputs[0].name]), inputs[0].shape[0] or 1
     feeds = itertools.cycle([{s.name: goldens[s.name][i:i + step] for s in inputs}
                              for i in range(0, count - step + 1, step)])
-    with open_session(bundle, job["backend"], variant, threads=job["threads"]) as session:
-        measure(lambda: session.run(next(feeds)), WARM_CALLS, 0)
-        samples: list[float] = []
-        end_s = time.perf_counter() + job["seconds"]
-        while time.perf_counter() < end_s or not samples:
-            samples += measure(lambda: session.run(next(feeds)), 5, 0)
-        return statistics.median(samples) / step
+    measure(lambda: session.run(next(feeds)), WARM_CALLS, 0)
+    samples: list[float] = []
+    end_s = time.perf_counter() + seconds
+    while time.perf_counter() < end_s or not samples:
+        samples += measure(lambda: session.run(next(feeds)), 5, 0)
+    return statistics.median(samples) / step
 
 
 def main() -> int:

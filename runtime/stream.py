@@ -6,12 +6,15 @@
 A worker that reads takes the next place in the line, so the caller gets results in the source's order, whoever is done
 first. While one worker decodes or draws, the others compute. There is no hand-over between threads inside a frame and
 never more threads than compute threads, which measured faster than a thread for each stage.
+
+Every frame of a file is kept: a slow caller holds the workers back. Of a live source only the newest result waits: one
+that is done takes the place of those before it that nobody took.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -24,27 +27,12 @@ JOIN_S = 2.0
 
 
 class Place(Generic[R]):
-    """A place in the line, filled by a worker."""
+    """A place in the line, filled by a worker: with a result, with an error, or with the end of the source."""
 
     def __init__(self) -> None:
-        self._filled = threading.Event()
-        self._value: R | None = None
-        self._error: BaseException | None = None
-
-    def fill(self, value: R | None = None, error: BaseException | None = None) -> None:
-        """Puts the result, the error, or (with neither) the end of the source into it."""
-        self._value, self._error = value, error
-        self._filled.set()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether it is filled, after at most so long."""
-        return self._filled.wait(timeout_s)
-
-    def take(self) -> R | None:
-        """The result, or None at the end of the source; raises the error."""
-        if self._error is not None:
-            raise self._error
-        return self._value
+        self.filled = False
+        self.value: R | None = None
+        self.error: BaseException | None = None
 
 
 class Crew(Generic[F, R]):
@@ -55,22 +43,24 @@ class Crew(Generic[F, R]):
 
     Args:
         frames: read by one worker at a time.
-        work: called by several workers at a time.
+        work: called by several workers at a time; None gives nothing for that frame.
         workers: number of threads.
         ahead: how many results may wait for the caller beside those being worked on.
+        newest: whether a result takes the place of older ones that still wait, instead of waiting behind them.
         stop: ends the iteration when set, also while it waits.
     """
 
-    def __init__(self, frames: Iterable[F], work: Callable[[F], R], workers: int, *, ahead: int = 2,
-                 stop: threading.Event | None = None) -> None:
+    def __init__(self, frames: Iterable[F], work: Callable[[F], R | None], workers: int, *, ahead: int = 2,
+                 newest: bool = False, stop: threading.Event | None = None) -> None:
         self._frames: Iterator[F] = iter(frames)
         self._work = work
-        self._line: queue.SimpleQueue[Place[R]] = queue.SimpleQueue()
-        self._room = threading.Semaphore(workers + ahead)
+        self._newest = newest
+        self._line: deque[Place[R]] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._room = threading.Semaphore(workers + (1 if newest else ahead))
         self._reading = threading.Lock()
         self._over = False
         self._stop = stop or threading.Event()
-        self._head: Place[R] | None = None
         self._threads = [threading.Thread(target=self._carry, name=f"epee-worker-{i}", daemon=True)
                          for i in range(workers)]
 
@@ -89,19 +79,24 @@ class Crew(Generic[F, R]):
 
     def __next__(self) -> R:
         while not self._stop.is_set():
-            if self._head is None:
-                try:
-                    self._head = self._line.get(timeout=POLL_S)
-                except queue.Empty:
-                    continue
-            if self._head.wait(POLL_S):
-                result = self._head.take()
-                if result is None:  # the place stays at the head: every further call ends too
-                    break
-                self._head = None
-                self._room.release()
+            result = self.wait(POLL_S)
+            if result is not None:
                 return result
         raise StopIteration
+
+    def wait(self, timeout_s: float) -> R | None:
+        """The next result, or None where there is none after so long. Raises StopIteration at the end."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._line and self._line[0].filled, timeout_s):
+                return None
+            place = self._line[0]
+            if place.error is not None:  # it stays at the head: every further call ends the same way
+                raise place.error
+            if place.value is None:
+                raise StopIteration
+            self._line.popleft()
+        self._room.release()
+        return place.value
 
     def _carry(self) -> None:
         while True:
@@ -110,21 +105,47 @@ class Crew(Generic[F, R]):
                 if self._over:
                     return
                 place: Place[R] = Place()
-                self._line.put(place)
+                with self._changed:
+                    self._line.append(place)
                 try:
                     frame = next(self._frames)
                 except StopIteration:
-                    place.fill()
+                    self._fill(place)
                     break
                 except BaseException as error:
-                    place.fill(error=error)
+                    self._fill(place, error=error)
                     break
             try:
-                place.fill(self._work(frame))
+                result = self._work(frame)
             except BaseException as error:
-                place.fill(error=error)
+                self._fill(place, error=error)
                 break
+            del frame
+            if result is None:
+                self._leave_out(place)
+            else:
+                self._fill(place, result)
+            del result, place  # nothing is held while the next frame is waited for
         self._end()
+
+    def _fill(self, place: Place[R], value: R | None = None, error: BaseException | None = None) -> None:
+        """Puts the result, the error, or (with neither) the end of the source into its place."""
+        superseded = 0
+        with self._changed:
+            place.value, place.error, place.filled = value, error, True
+            while self._newest and len(self._line) > 1 and self._line[0].value is not None \
+                    and self._line[1].value is not None:
+                self._line.popleft()
+                superseded += 1
+            self._changed.notify()
+        for _ in range(superseded):
+            self._room.release()
+
+    def _leave_out(self, place: Place[R]) -> None:
+        with self._changed:
+            self._line.remove(place)
+            self._changed.notify()
+        self._room.release()
 
     def _end(self) -> None:
         self._over = True

@@ -27,7 +27,7 @@ def timed(times_ms: dict[str, float], stage: str) -> Iterator[None]:
 
 def percentiles(values: Iterable[float]) -> dict[str, float]:
     """`{"p50", "p95", "p99"}` of some values, rounded to a thousandth; zeros where there is no value."""
-    array = np.fromiter(values, np.float64)
+    array = values.astype(np.float64) if isinstance(values, np.ndarray) else np.fromiter(values, np.float64)
     if not array.size:
         return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
     p50, p95, p99 = np.percentile(array, (50, 95, 99))
@@ -46,7 +46,7 @@ class Durations:
         """Adds one value."""
         count = self._counts.get(stage, 0)
         if count == 0:
-            self._values[stage] = np.empty(self._keep, np.float32)
+            self._values[stage] = np.zeros(self._keep, np.float32)
         self._values[stage][count % self._keep] = ms
         self._counts[stage] = count + 1
 
@@ -57,7 +57,17 @@ class Durations:
 
     def percentiles(self) -> dict[str, dict[str, float]]:
         """Percentiles by stage, in the order in which the stages came."""
-        return {stage: percentiles(values[:self._counts[stage]].tolist()) for stage, values in self._values.items()}
+        return {stage: self.percentiles_of(stage) for stage in list(self._values)}
+
+    def percentiles_of(self, stage: str, newest: int | None = None) -> dict[str, float]:
+        """Percentiles of one stage, zeros where it has no value; with `newest`, of its last so many values."""
+        values, count = self._values.get(stage), self._counts.get(stage, 0)
+        if values is None or not count:
+            return percentiles(())
+        kept = min(count, self._keep)
+        if newest is None or newest >= kept:
+            return percentiles(values[:kept])
+        return percentiles(values[np.arange(count - newest, count) % self._keep])
 
 
 def measure(call: Callable[[], object], runs: int = 50, warm_up: int = 10) -> list[float]:

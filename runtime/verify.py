@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Session, describe, load, open_session, parse_backend
+from .backends import Session, candidates, describe, load, open_session, parse_backend
 from .bundle import GOLDEN, Bundle
 from .errors import BundleError, EpeeError, Unsupported
 from .manifest import TensorSpec, Tolerance, Variant
 from .scores import equal_share
+from .variants import choose_variant, variants_of
 
 Named = dict[str, NDArray[Any]]
 SCORE_STEP = 8
@@ -59,29 +60,39 @@ def verify(bundle: Bundle, backends: Sequence[str] = ("auto",), variants: Sequen
     Args:
         bundle: an opened bundle.
         backends: `NAME[:DEVICE]` each, or `auto`: the first that is available.
-        variants: names; None means all. Hashes are checked for all in any case.
+        variants: names; None means all, and `bf16` on named backends that compute it. Hashes are checked for all in
+            any case.
     """
     for name in backends:  # a wrong name is the caller's mistake, not the bundle's
         if parse_backend(name)[0] != "auto":
             load(parse_backend(name)[0])
-    chosen = [bundle.manifest.variant(name) for name in variants] if variants else list(bundle.manifest.variants)
+    chosen = [choose_variant(bundle, name) for name in variants] if variants else None
     verdict, whole = Verdict(), set()
     for variant in bundle.manifest.variants:
         problem = _broken(bundle, variant)
         if problem:
             verdict.problems.append(problem)
         else:
-            whole.add(variant.name)
+            whole.add(variant.file)
     try:
         goldens = read_goldens(bundle)
     except BundleError as error:
         verdict.problems.append(str(error))
         return verdict
-    for variant in chosen:
-        if variant.name in whole:
-            for backend in backends:
-                _check(verdict, bundle, variant, backend, goldens)
+    broken: set[tuple[str, str]] = set()
+    for variant, backend in [(v, b) for v in chosen or variants_of(bundle) for b in backends]:
+        known = (variant.file, backend) in broken  # bf16 of an fp32 file that failed says nothing new
+        if variant.file in whole and not known and (chosen or _asked(bundle, variant, backend)):
+            before = len(verdict.problems)
+            _check(verdict, bundle, variant, backend, goldens)
+            if len(verdict.problems) > before:
+                broken.add((variant.file, backend))
     return verdict
+
+
+def _asked(bundle: Bundle, variant: Variant, backend: str) -> bool:
+    """Whether a variant is asked for where none is named: the bundle's own are; bf16 is where it can be computed."""
+    return variant in bundle.manifest.variants or (backend != "auto" and variant in candidates(bundle, backend))
 
 
 def read_goldens(bundle: Bundle) -> Named:

@@ -1,5 +1,7 @@
 """What many tests need: a real bundle, small enough to build in a blink, and a real video."""
 
+import os
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +10,10 @@ import pytest
 from epee.runtime.bundle import save, sha256, writing
 from epee.runtime.manifest import Manifest, TensorSpec, Variant
 
+os.environ["EPEE_AUTOTUNE"] = "0"  # seconds at each first opening; its own tests turn it on
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))  # its list of fonts takes seconds
+_CACHE = tempfile.TemporaryDirectory(prefix="epee-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name  # what was tuned on this machine changes no test
 TINY_HW = (72, 96)
 TINY_CLASSES = ("blue", "green", "red", "dark")
 

@@ -49,7 +49,7 @@ def main() -> None:
         plain = [model(image).outputs["mask"].copy() for image in images]
         fit = model.manifest.fit
     smooth, smoothing_ms = smoothed(images, plain, Smoother(fit))
-    ways, ignore = paths(images), bundle.manifest.ignore
+    ways, ignore = paths(images), 255 if bundle.manifest.ignore is None else bundle.manifest.ignore
     print(f"{len(images)} frames; labels {flicker_of(labels, ways):.4f} of the followed pixels change class")
     for name, masks in (("plain", plain), ("smooth", smooth)):
         masks = [pixels.unfit_mask(mask, image.shape[:2], fit) for mask, image in zip(masks, images, strict=True)]
@@ -66,7 +66,8 @@ def main() -> None:
 
 def frames_of(data: str, split: str) -> tuple[Arrays, Arrays]:
     """Images and labels of a split, in order."""
-    pairs = [(image, label) for image, label in open_dataset(data, split)]
+    dataset = open_dataset(data, split)
+    pairs = [dataset[i] for i in range(len(dataset))]
     if len(pairs) < 2:
         raise DataError(f"video '{data}' ({split})", got=f"{len(pairs)} frames", expected="2 or more")
     return [image for image, _ in pairs], [label for _, label in pairs]

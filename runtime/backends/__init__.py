@@ -2,6 +2,7 @@
 
 A backend module offers
     `probe() -> Availability`: whether it works here, on which devices, and if not, why and what to install;
+    `refuses(variant, device) -> str`: why it never takes a variant there, whatever its graph, or '';
     `open_session(bundle, variant, options) -> Session`: the opened graph.
 The table holds lazy import strings: nothing is imported before it is asked for.
 """
@@ -9,7 +10,6 @@ The table holds lazy import strings: nothing is imported before it is asked for.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..errors import BackendError, near
+from ..errors import BackendError, Unsupported, near
 from ..manifest import TensorSpec, Variant
+from ..variants import choose_variant, variants_of
 
 BACKENDS: dict[str, str] = {
     "onnxruntime": "epee.runtime.backends.onnxruntime",
@@ -76,13 +77,16 @@ class Session(Protocol):
 
     Attributes:
         backend, device: what is really active, e.g. `onnxruntime` and `cpu`.
-        precision: what really computes, e.g. `fp32`.
+        variant: the name of the bundle's variant that was opened.
+        precision: what the layers with weights really compute in, e.g. `fp32`: the narrowest that one of them uses,
+            as the runtime itself tells it (`epee inspect --backend` shows each), or `unknown` where it does not.
         inputs, outputs: the graph's tensors, from the manifest.
         depth: how many requests may be in flight at once.
     """
 
     backend: str
     device: str
+    variant: str
     precision: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -112,6 +116,7 @@ class Backend(Protocol):
     """What a backend's module offers."""
 
     def probe(self) -> Availability: ...
+    def refuses(self, variant: Variant, device: str) -> str: ...
     def open_session(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> Session: ...
 
 
@@ -130,10 +135,10 @@ def load(name: str) -> Backend:
 
 def probe_all() -> list[Availability]:
     """What works here, one entry a backend, in the table's order."""
-    return [_probe(name) for name in BACKENDS]
+    return [probe(name) for name in BACKENDS]
 
 
-def _probe(name: str) -> Availability:
+def probe(name: str) -> Availability:
     """Asks one backend; one whose own libraries fail to load says so instead of taking the others with it."""
     try:
         return load(name).probe()
@@ -147,23 +152,20 @@ def parse_backend(text: str) -> tuple[str, str]:
     return name, device.lower()
 
 
-def choose_variant(bundle: Bundle, precision: str) -> Variant:
-    """The variant that `--precision` names: exactly, or the first of that precision; `auto` is the first of all.
+def candidates(bundle: Bundle, backend: str) -> list[Variant]:
+    """The variants that a backend, `NAME[:DEVICE]`, may take; only opening one shows whether it computes the graph.
 
     Raises:
-        BackendError: the bundle has none such.
+        BackendError: no such backend.
     """
-    variants = bundle.manifest.variants
-    if precision == "auto":
-        return variants[0]
-    for v in variants:
-        if v.name == precision:
-            return v
-    for v in variants:
-        if v.precision == precision:
-            return v
-    raise BackendError(f"bundle '{bundle.manifest.name}': precision '{precision}'", got="not in it",
-                       expected="one of " + ", ".join(v.name for v in variants))
+    name, device = parse_backend(backend)
+    return [variant for variant in variants_of(bundle) if not load(name).refuses(variant, device)]
+
+
+def check_taken(backend: str, variant: Variant, why_not: str) -> None:
+    """Raises Unsupported where `why_not`, what the backend's `refuses` gave, says something."""
+    if why_not:
+        raise Unsupported(f"backend '{backend}': variant '{variant.name}'", got=why_not)
 
 
 def open_session(bundle: Bundle, backend: str = "auto", precision: str = "auto", *, threads: int = 0,
@@ -173,15 +175,18 @@ def open_session(bundle: Bundle, backend: str = "auto", precision: str = "auto",
     Args:
         bundle: what to run.
         backend: `NAME[:DEVICE]`, or `auto`: the first of BACKENDS that is available here.
-        precision: a variant's name or precision, or `auto`: the bundle's first. Where both are `auto`, what
-            `epee tune` chose on this machine comes before that; a line on standard error says so.
+        precision: a variant's name or precision (`bf16` computes the fp32 file so), or `auto`: the bundle's first.
+            Where both are `auto`, the fastest of those that answer right here is taken: what `epee tune` remembers,
+            else what timing them now finds (see `autotune`). A line on standard error says which and why.
         threads, depth, spinning: see SessionOptions.
 
     Raises:
         BackendError: nothing fits; it says for each backend why. A named backend is never replaced by another.
     """
     if backend == precision == "auto":
-        backend, precision = tuned(bundle)
+        from ..autotune import decide
+
+        backend, precision = decide(bundle)
     name, device = parse_backend(backend)
     variant = choose_variant(bundle, precision)
     options = SessionOptions(device, threads, depth, spinning)
@@ -193,17 +198,6 @@ def open_session(bundle: Bundle, backend: str = "auto", precision: str = "auto",
             return load(entry.name).open_session(bundle, variant, options)
     raise BackendError("no backend is available", got="; ".join(f"{e.name}: {e.reason}" for e in found),
                        do="pip install 'epee[cpu]'")
-
-
-def tuned(bundle: Bundle) -> tuple[str, str]:
-    """What `--backend` and `--precision` would say of the choice that `epee tune` remembers, else `auto` twice."""
-    from ..tune import remembered
-
-    choice = remembered(bundle)
-    if choice is None or not _probe(parse_backend(choice.backend)[0]).available:
-        return "auto", "auto"
-    print(f"epee: {choice.line()}", file=sys.stderr, flush=True)
-    return choice.backend, choice.variant
 
 
 def check_feeds(inputs: tuple[TensorSpec, ...], feeds: Arrays) -> None:

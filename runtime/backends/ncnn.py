@@ -6,6 +6,8 @@ ncnn cannot take the fused graph: bytes, class ids and the batch are handled out
 from __future__ import annotations
 
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from ..bundle import Bundle
 from ..errors import BackendError, MissingExtra, Unsupported, need
 from ..manifest import Variant
 from ..timing import cpus
-from . import Arrays, Availability, SessionOptions, check_feeds
+from . import Arrays, Availability, SessionOptions, check_feeds, check_taken
 from .at_once import AtOnce
 from .ncnn_graph import Cut, cut
 
@@ -26,6 +28,8 @@ DEVICES = ("cpu",)
 """ncnn's Vulkan devices were never tried here."""
 FLOAT16 = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage", "use_bf16_packed")
 """Options that would let ncnn compute in less than float32."""
+RAW = 1
+"""`extract` then gives an output as the layer left it, not turned into float32."""
 
 
 def probe() -> Availability:
@@ -35,6 +39,13 @@ def probe() -> Availability:
     except MissingExtra as error:
         return Availability(NAME, False, str(error))
     return Availability(NAME, True, "", DEVICES, ncnn.__version__)
+
+
+def refuses(variant: Variant, device: str) -> str:
+    """All but fp32: ncnn quantises by tools of its own, and computes fp16 only on ARM, which was never tried here."""
+    if (variant.kind, variant.precision) == ("onnx", "fp32"):
+        return ""
+    return f"kind {variant.kind}, {variant.precision}, expected kind onnx, fp32; choose --precision fp32"
 
 
 def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> NcnnSession:
@@ -55,10 +66,7 @@ class NcnnSession(AtOnce):
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
         super().__init__()
         ncnn: Any = need("ncnn")
-        if variant.kind != "onnx" or variant.precision != "fp32":
-            raise Unsupported(f"backend '{NAME}': variant '{variant.name}'",
-                              got=f"kind {variant.kind}, {variant.precision}", expected="kind onnx, fp32",
-                              do="choose the fp32 variant with --precision")
+        check_taken(NAME, variant, refuses(variant, options.device))
         self.device = options.device or "cpu"
         if self.device not in DEVICES:
             raise BackendError(f"backend '{NAME}:{self.device}'", got="no such device",
@@ -67,7 +75,8 @@ class NcnnSession(AtOnce):
         self._cut, self._weights = cut(graph), graph.weights
         self._ncnn = ncnn
         self._net: Any = _load(ncnn, self._cut, options)
-        self.precision = "fp32"
+        less = [option for option in FLOAT16 if getattr(self._net.opt, option, False)]
+        self.variant, self.precision = variant.name, "unknown" if less else "fp32"
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
@@ -99,6 +108,24 @@ class NcnnSession(AtOnce):
                                    do="ncnn ran out of memory, or the sizes do not fit; try another backend")
             answers[x] = np.array(answer)
         return answers
+
+    def stored(self, feeds: Arrays) -> Iterator[tuple[str, str, int, float]]:
+        """Computes a frame layer by layer.
+
+        Gives (name, type, bits of each number of its output as ncnn keeps it, milliseconds) of each layer.
+        """
+        values = self._weights | dict(feeds)
+        for node in self._cut.before:
+            values[node.outputs[0]] = outside.compute(node, values)
+        extractor = self._net.create_extractor()
+        extractor.set_light_mode(False)  # what was computed is kept, so that each step computes one layer more
+        planes = {x: np.ascontiguousarray(values[x][0], np.float32) for x in self._cut.takes}
+        for x, array in planes.items():
+            extractor.input(self._cut.blobs[x], self._ncnn.Mat(array).clone())
+        for layer in self._net.layers():
+            start = time.perf_counter()
+            bits = [extractor.extract(blob, RAW)[1].elembits() for blob in layer.tops]
+            yield layer.name, layer.type, min(bits, default=0), 1e3 * (time.perf_counter() - start)
 
     def close(self) -> None:
         """Frees the graph."""

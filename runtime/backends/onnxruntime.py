@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import onnx_file
 from ..bundle import Bundle
-from ..errors import BackendError, MissingExtra, need
+from ..errors import BackendError, BundleError, MissingExtra, need
 from ..manifest import Variant
 from ..timing import cpus
-from . import Arrays, Availability, SessionOptions, check_feeds
+from ..variants import only_plain_onnx
+from . import Arrays, Availability, SessionOptions, check_feeds, check_taken
+from .ort_graph import UNKNOWN, computes_in
 
 NAME = "onnxruntime"
 SUFFIX = "ExecutionProvider"
+COMPILING = ("tensorrt", "nvtensorrtrtx", "openvino", "qnn", "coreml")
+"""Providers that swallow whole parts of the graph and do not tell what happens inside."""
 
 
 def probe() -> Availability:
@@ -30,11 +37,17 @@ def probe() -> Availability:
     return Availability(NAME, True, "", devices, ort.__version__)
 
 
+def refuses(variant: Variant, device: str) -> str:
+    """See `variants.only_plain_onnx`."""
+    return only_plain_onnx(variant)
+
+
 def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> OnnxRuntimeSession:
     """Opens the variant on the provider that `options.device` names (`cpu` where it names none).
 
     Raises:
         BackendError: the provider is not in this build or did not become active, or the model does not load.
+            Unsupported: an engine, or bf16.
     """
     return OnnxRuntimeSession(bundle, variant, options)
 
@@ -50,9 +63,7 @@ class OnnxRuntimeSession:
 
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
         ort: Any = need("onnxruntime")
-        if variant.kind != "onnx":
-            raise BackendError(f"backend '{NAME}': variant '{variant.name}'", got=f"kind {variant.kind}",
-                               expected="kind onnx", do="choose an onnx variant with --precision")
+        check_taken(NAME, variant, refuses(variant, options.device))
         device = options.device or "cpu"
         provider = _provider(ort.get_available_providers(), device)
         settings = ort.SessionOptions()
@@ -66,7 +77,7 @@ class OnnxRuntimeSession:
             settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         file = bundle.file(variant)
         try:
-            session = ort.InferenceSession(str(file), settings, providers=[provider])
+            session, precision = _opened(ort, file, settings, provider, variant)
         except Exception as error:
             raise BackendError(f"backend '{NAME}:{device}' does not open {file.name}", got=_first_line(error),
                                do="try another backend; `epee doctor` lists them") from error
@@ -78,8 +89,7 @@ class OnnxRuntimeSession:
         self._session: Any = session
         self._pool = ThreadPoolExecutor(self.depth) if self.depth > 1 else None
         self._waiting: deque[Future[dict[str, NDArray[Any]]]] = deque()
-        self.device = device
-        self.precision = variant.precision
+        self.device, self.variant, self.precision = device, variant.name, precision
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
         self._names = [o.name for o in self.outputs]
 
@@ -121,6 +131,26 @@ class OnnxRuntimeSession:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _opened(ort: Any, file: Path, settings: Any, provider: str, variant: Variant) -> tuple[Any, str]:
+    """Gives ONNX Runtime's session and what it computes in.
+
+    An fp32 file is never computed in less. What becomes of any other shows in the graph that ONNX Runtime made of it,
+    which it writes down at opening (a few milliseconds): fp16 weights of a CPU without fp16 kernels are float32 there.
+    """
+    if provider.removesuffix(SUFFIX).lower() in COMPILING:
+        return ort.InferenceSession(str(file), settings, providers=[provider]), UNKNOWN
+    if variant.precision == "fp32":
+        return ort.InferenceSession(str(file), settings, providers=[provider]), "fp32"
+    with tempfile.TemporaryDirectory(prefix="epee-") as folder:
+        made = Path(folder) / "made.onnx"
+        settings.optimized_model_filepath = str(made)
+        session = ort.InferenceSession(str(file), settings, providers=[provider])
+        try:
+            return session, computes_in(onnx_file.read(made))
+        except BundleError:  # what it made has parts that are not read here: subgraphs, unknown types
+            return session, UNKNOWN
 
 
 def _by_name(providers: list[str]) -> dict[str, str]:

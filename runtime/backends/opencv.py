@@ -20,7 +20,8 @@ from .. import onnx_file
 from ..bundle import Bundle
 from ..errors import BackendError, EpeeError, Unsupported, need
 from ..manifest import TensorSpec, Variant
-from . import Arrays, Availability, SessionOptions, check_feeds, describe
+from ..variants import only_plain_onnx
+from . import Arrays, Availability, SessionOptions, check_feeds, check_taken, describe
 from .at_once import AtOnce
 
 NAME = "opencv"
@@ -37,6 +38,11 @@ def probe() -> Availability:
     if not hasattr(cv2, "dnn"):
         return Availability(NAME, False, "this build of OpenCV has no dnn module", (), cv2.__version__)
     return Availability(NAME, True, "", DEVICES, cv2.__version__)
+
+
+def refuses(variant: Variant, device: str) -> str:
+    """See `variants.only_plain_onnx`."""
+    return only_plain_onnx(variant)
 
 
 def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> OpenCvSession:
@@ -60,9 +66,7 @@ class OpenCvSession(AtOnce):
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
         super().__init__()
         cv2: Any = need("cv2")
-        if variant.kind != "onnx":
-            raise BackendError(f"backend '{NAME}': variant '{variant.name}'", got=f"kind {variant.kind}",
-                               expected="kind onnx", do="choose an onnx variant with --precision")
+        check_taken(NAME, variant, refuses(variant, options.device))
         self.device = options.device or "cpu"
         if self.device not in DEVICES:
             raise BackendError(f"backend '{NAME}:{self.device}'", got="no such device",
@@ -84,7 +88,7 @@ class OpenCvSession(AtOnce):
             onnx_file.read(file)  # a broken file is the bundle's fault, and not for want of a layer
             raise Unsupported(f"backend '{NAME}:{self.device}' does not open {file.name}", got=_reason(error),
                               do="try another backend; `epee doctor` lists them") from error
-        self.precision = active_precision(self.net)
+        self.variant, self.precision = variant.name, active_precision(self.net)
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
         """See `backends.Session.run`; the arrays are copies that OpenCV makes on the way out."""

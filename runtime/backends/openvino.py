@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from ..bundle import Bundle
 from ..errors import BackendError, MissingExtra, need
 from ..manifest import Variant
-from . import Arrays, Availability, SessionOptions, check_feeds
+from ..variants import BF16
+from . import Arrays, Availability, SessionOptions, check_feeds, check_taken
 
 NAME = "openvino"
 HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 """Our precision -> OpenVINO's INFERENCE_PRECISION_HINT. On CPUs with bf16, OpenVINO computes an fp32 file in bf16
 unless it is told f32, so the hint is always given."""
+PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "u8": "int8", "i8": "int8"}
+"""OpenVINO's name of what a layer computes in -> ours."""
 
 
 def probe() -> Availability:
@@ -32,11 +36,22 @@ def probe() -> Availability:
     return Availability(NAME, True, "", devices, ov.__version__.split("-")[0])
 
 
+def refuses(variant: Variant, device: str) -> str:
+    """Engines, and bf16 where OpenVINO says that the device has none of it."""
+    if variant.kind != "onnx":
+        return f"kind {variant.kind}, expected kind onnx; choose an onnx variant with --precision"
+    device = (device or "cpu").upper()
+    if variant.precision == BF16 and BF16.upper() not in _capabilities(device):
+        return f"{device} computes no bf16, expected a device with it; --precision fp32 computes the same file"
+    return ""
+
+
 def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> OpenVinoSession:
     """Compiles the variant for `options.device` (`cpu` where it names none).
 
     Raises:
         BackendError: the device is not there, or the model does not compile.
+            Unsupported: an engine, or bf16 on a device without it.
     """
     return OpenVinoSession(bundle, variant, options)
 
@@ -48,14 +63,12 @@ class OpenVinoSession:
 
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
         ov: Any = need("openvino")
-        if variant.kind != "onnx":
-            raise BackendError(f"backend '{NAME}': variant '{variant.name}'", got=f"kind {variant.kind}",
-                               expected="kind onnx", do="choose an onnx variant with --precision")
         core = ov.Core()
         device = (options.device or "cpu").upper()
         if device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices} | {"AUTO"}:
             raise BackendError(f"backend '{NAME}:{device.lower()}'", got="no such device",
                                expected="one of " + ", ".join(d.lower() for d in core.available_devices))
+        check_taken(f"{NAME}:{device.lower()}", variant, refuses(variant, device))
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if options.depth == 1 else "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": HINTS.get(variant.precision, "f32"),
@@ -75,8 +88,7 @@ class OpenVinoSession:
         self.depth = max(1, options.depth)
         self._idle: deque[Any] = deque(compiled.create_infer_request() for _ in range(self.depth))
         self._busy: deque[tuple[Any, Arrays]] = deque()  # requests with the arrays they read
-        self.device = device.lower()
-        self.precision = variant.precision
+        self.device, self.variant, self.precision = device.lower(), variant.name, active_precision(compiled)
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
@@ -130,3 +142,27 @@ class OpenVinoSession:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def layers(compiled: Any) -> Iterator[tuple[str, str, str, str]]:
+    """Gives (name, type, precision, microseconds or words) of each node of the compiled model, as OpenVINO tells it."""
+    for op in compiled.get_runtime_model().get_ordered_ops():
+        facts = op.get_rt_info()
+        kind, precision, time_us = (facts[key].astype(str) if key in facts else "" for key in
+                                    ("layerType", "runtimePrecision", "execTimeMcs"))
+        yield op.get_friendly_name(), kind, precision, time_us
+
+
+def active_precision(compiled: Any) -> str:
+    """The narrowest precision that a layer with weights was compiled to; `unknown` where the device does not tell."""
+    found = {PRECISIONS.get(precision, "") for _, kind, precision, _ in layers(compiled)
+             if re.search(r"conv(?!ert)|fullyconnected|matmul|gemm|lstm|gru", kind, re.IGNORECASE)}
+    return next((p for p in ("int8", "fp16", "bf16", "fp32") if p in found), "unknown")
+
+
+def _capabilities(device: str) -> tuple[str, ...]:
+    """What the device computes, in OpenVINO's words; nothing for a device that is not there."""
+    core = need("openvino").Core()
+    if device not in core.available_devices:
+        return ()
+    return tuple(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..bundle import Bundle
 from ..manifest import Variant
-from . import Availability, SessionOptions, trt_session
+from . import Availability, SessionOptions, trt_choice, trt_session
 
 NAME = "tensorrt"
 
@@ -15,6 +15,11 @@ NAME = "tensorrt"
 def probe() -> Availability:
     """Says which GPUs there are, or what is missing."""
     return trt_session.probe(NAME)
+
+
+def refuses(variant: Variant, device: str) -> str:
+    """See `trt_choice.refuses`."""
+    return trt_choice.refuses(NAME, variant)
 
 
 def open_session(bundle: Bundle, variant: Variant, options: SessionOptions) -> trt_session.TensorRtSession:

@@ -7,11 +7,36 @@ from pathlib import Path
 
 from .. import cuda
 from ..bundle import Bundle
-from ..engines.cached import build_for_device
+from ..engines.adding import takes
+from ..engines.cached import build_for_device, cache_folder, cached
 from ..engines.libraries import INSTALL, EngineError, installed, load
 from ..engines.manifest import EngineManifest
 from ..errors import BackendError
 from ..manifest import Variant
+from ..variants import BF16
+
+
+def refuses(library: str, variant: Variant) -> str:
+    """Why the library never takes the variant: an engine of the other one, INT8 that was made for CPUs, or bf16."""
+    if variant.kind == "engine":
+        ours = any(target.partition(":")[0] == library for target in variant.targets)
+        return "" if ours else f"an engine for {', '.join(variant.targets) or 'nothing'}, expected one of {library}"
+    if variant.precision == BF16:
+        return "an fp32 file in bf16, expected fp32; --precision fp16 is what a GPU is fast in"
+    return "" if takes(variant) else "INT8 that was made for CPUs, expected int8-s8s8"
+
+
+def ready(library: str, bundle: Bundle, variant: Variant) -> bool:
+    """Whether an engine of the variant is at hand for a GPU of this machine, so that nothing has to be built."""
+    if variant.kind == "onnx" and not (cache_folder() / bundle.digest()).is_dir() \
+            and all(other.kind != "engine" for other in bundle.manifest.variants):
+        return False  # the library is large, and need not be loaded to know
+    try:
+        gpus = _gpus(library)
+        return any((variant.kind == "engine" and fits(engine_facts(library, bundle, variant), gpu))
+                   or _held(library, bundle, variant, gpu) is not None for gpu in gpus)
+    except BackendError:
+        return False
 
 
 def choose(library: str, bundle: Bundle, variant: Variant, device: str) -> tuple[Path, EngineManifest, cuda.Gpu]:
@@ -36,15 +61,24 @@ def choose(library: str, bundle: Bundle, variant: Variant, device: str) -> tuple
         if not fits(facts, gpu):
             raise not_here(bundle, variant, facts, f"{gpu.name}, {gpu.capability}")
         return bundle.file(variant), facts, gpu
+    held = _held(library, bundle, variant, gpu)
+    if held is not None:
+        return *held, gpu
+    with _Line(f"building the {library} engine of '{variant.name}' for {gpu.name}, once") as line:
+        engine = build_for_device(bundle, variant, library, device=gpu.index, progress=line)
+    return engine.path, engine.manifest, gpu
+
+
+def _held(library: str, bundle: Bundle, variant: Variant, gpu: cuda.Gpu) -> tuple[Path, EngineManifest] | None:
+    """The engine of an `onnx` variant that need not be built: the bundle's own, else the cache's; or None."""
     version = load(library).__version__
     for other in bundle.manifest.variants:
         if other.kind == "engine" and other.built_with.get("source") == variant.name:
             facts = EngineManifest.from_json(other.built_with, f"variant '{other.name}'")
             if (facts.library, facts.library_version) == (library, version) and fits(facts, gpu):
-                return bundle.file(other), facts, gpu
-    with _Line(f"building the {library} engine of '{variant.name}' for {gpu.name}, once") as line:
-        engine = build_for_device(bundle, variant, library, device=gpu.index, progress=line)
-    return engine.path, engine.manifest, gpu
+                return bundle.file(other), facts
+    engine = cached(bundle, variant, library, gpu) if variant.kind == "onnx" else None
+    return None if engine is None else (engine.path, engine.manifest)
 
 
 def engine_facts(library: str, bundle: Bundle, variant: Variant) -> EngineManifest:

@@ -21,11 +21,11 @@ from ..engines.libraries import INSTALL, EngineError, installed, listening, load
 from ..engines.manifest import EngineManifest, write_whole
 from ..errors import BackendError
 from ..manifest import TensorSpec, Variant
-from . import Arrays, Availability, SessionOptions, check_feeds
-from .trt_choice import choose, not_here
+from . import Arrays, Availability, SessionOptions, check_feeds, check_taken, trt_layers
+from .trt_choice import choose, not_here, refuses
 from .trt_slot import Slot, sized
 
-TRIED = {"tensorrt-rtx": "built, never run", "tensorrt": "never built or run"}
+TRIED = {"tensorrt-rtx": "builds engines here; built, never run", "tensorrt": "never built or run"}
 """Library -> how far its engines have been tried. The doctor says it; an entry goes when one has run."""
 Answers = dict[str, NDArray[Any]]
 
@@ -44,7 +44,7 @@ def probe(library: str) -> Availability:
 
 class TensorRtSession:
     """See `backends.Session`. Keeps `depth` slots, so that requests overlap; a batch larger than the engine takes is
-    computed in parts.
+    computed in parts. `layers` is what the library's engine inspector tells of the engine.
 
     Args:
         library: `tensorrt-rtx` or `tensorrt`.
@@ -57,8 +57,10 @@ class TensorRtSession:
     """
 
     def __init__(self, library: str, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
+        if variant.kind == "onnx":
+            check_taken(library, variant, refuses(library, variant))
         path, facts, gpu = choose(library, bundle, variant, options.device)
-        self.backend, self.device, self.precision = library, gpu.device, variant.precision
+        self.backend, self.device, self.variant, self.precision = library, gpu.device, variant.name, trt_layers.UNKNOWN
         self.inputs, self.outputs = bundle.manifest.inputs, bundle.manifest.outputs
         self.depth = max(1, options.depth)
         self._index = gpu.index
@@ -87,6 +89,8 @@ class TensorRtSession:
                 raise not_here(bundle, variant, facts, f"{self.backend} {trt.__version__} does not open it: "
                                                        + (" | ".join(lines[:2]) or "no reason given"))
         self._most = check_tensors(trt, self._engine, self.inputs, self.outputs)
+        self.layers = trt_layers.inspect(trt, self._engine)
+        self.precision = trt_layers.active_precision(self.layers)
         if hasattr(trt, "CudaGraphStrategy"):
             name = f"{sha256(path)[:16]}-{trt.__version__}-{self._index}.kernels"
             self._kernels = Kernels(trt, self._engine, cache_folder() / name)

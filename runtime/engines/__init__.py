@@ -7,8 +7,9 @@ Building is tested with TensorRT-RTX, which does it on any machine. No engine ha
 from .adding import add_engines, parse_engine, takes
 from .building import build
 from .cached import Engine, build_for_device, cache_folder
+from .here import build_here
 from .libraries import INSTALL, LIBRARIES, EngineError
 from .manifest import Batch, EngineFile, EngineManifest, EngineSettings
 
 __all__ = ["INSTALL", "LIBRARIES", "Batch", "Engine", "EngineError", "EngineFile", "EngineManifest", "EngineSettings",
-           "add_engines", "build", "build_for_device", "cache_folder", "parse_engine", "takes"]
+           "add_engines", "build", "build_for_device", "build_here", "cache_folder", "parse_engine", "takes"]

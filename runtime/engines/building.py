@@ -122,6 +122,7 @@ def _profile(builder: Any, config: Any, network: Any, batch: Batch) -> Batch:
 
 
 def _configure(trt: Any, library: str, config: Any, capability: str, settings: EngineSettings) -> None:
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector then tells each layer's types
     if settings.workspace_mb:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mb << 20)
     if settings.version_compatible:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cuda
+from .. import cuda, machine
 from ..bundle import Bundle, sha256
 from ..errors import EpeeError
 from ..manifest import Variant
@@ -27,8 +26,19 @@ class Engine:
 
 
 def cache_folder() -> Path:
-    """`~/.cache/epee/engines`, or where XDG_CACHE_HOME says."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "epee" / "engines"
+    """The folder `engines` in epee's cache folder of this user, see `machine.cache_folder`."""
+    return machine.cache_folder() / "engines"
+
+
+def cached(bundle: Bundle, variant: Variant, library: str, gpu: cuda.Gpu,
+           settings: EngineSettings | None = None) -> Engine | None:
+    """The engine of an `onnx` variant that was built on this machine for a GPU before, or None.
+
+    Raises:
+        EngineError: the library is not installed.
+    """
+    held = read(_place(bundle, variant, library, gpu, settings or EngineSettings()))
+    return held if held is not None and held.manifest.source_sha256 == variant.sha256 else None
 
 
 def build_for_device(bundle: Bundle, variant: Variant, library: str, *, device: int = 0,
@@ -48,18 +58,17 @@ def build_for_device(bundle: Bundle, variant: Variant, library: str, *, device: 
     """
     if variant.kind != "onnx":
         raise EngineError(f"engine of variant '{variant.name}'", got=f"kind {variant.kind}", expected="kind onnx")
-    settings, version = settings or EngineSettings(), load(library).__version__
+    settings = settings or EngineSettings()
     gpu = next((gpu for gpu in cuda.gpus() if gpu.index == device), None)
     if gpu is None:
         raise EngineError(f"GPU {device}", got="no such GPU", expected=", ".join(g.device for g in cuda.gpus()))
     source = bundle.file(variant)
-    place = f"{library}-{version}-{_plain(gpu.name)}-{gpu.capability}"
-    path = cache_folder() / bundle.digest() / f"{variant.name}-{place}{_suffix(settings)}.engine"
-    held = read(path)
-    if held is not None and held.manifest.source_sha256 == variant.sha256:
+    held = cached(bundle, variant, library, gpu, settings)
+    if held is not None:
         return held
+    path = _place(bundle, variant, library, gpu, settings)
     cuda.call("cudaSetDevice", gpu.index)  # the builder takes the current one
-    timings = cache_folder() / f"{place}.timings" if library == "tensorrt" else None
+    timings = cache_folder() / f"{_device(library, gpu)}.timings" if library == "tensorrt" else None
     built = build(source, library, gpu.capability, source=variant.name, precision=variant.precision,
                   settings=settings, timing_cache=timings, progress=progress)
     built.write(path)
@@ -77,6 +86,15 @@ def read(path: Path) -> Engine | None:
     except (OSError, ValueError, KeyError, TypeError, EpeeError):
         pass  # nothing there, or cut off in the middle: it is built again
     return None
+
+
+def _place(bundle: Bundle, variant: Variant, library: str, gpu: cuda.Gpu, settings: EngineSettings) -> Path:
+    """Where the engine lies, by bundle, variant, library, its version, GPU and settings."""
+    return cache_folder() / bundle.digest() / f"{variant.name}-{_device(library, gpu)}{_suffix(settings)}.engine"
+
+
+def _device(library: str, gpu: cuda.Gpu) -> str:
+    return f"{library}-{load(library).__version__}-{_plain(gpu.name)}-{gpu.capability}"
 
 
 def _suffix(settings: EngineSettings) -> str:

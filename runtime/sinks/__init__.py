@@ -7,25 +7,36 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SinkError, near
 from ..frames import Result
 from ..manifest import Manifest
 
+if TYPE_CHECKING:
+    from ..sources import Status
+
 SINKS: dict[str, str] = {
     "window": "epee.runtime.sinks.window:WindowSink",
     "mp4": "epee.runtime.sinks.mp4:Mp4Sink",
+    "recording": "epee.runtime.sinks.recording:RecordingSink",
     "masks": "epee.runtime.sinks.pictures:MasksSink",
     "png": "epee.runtime.sinks.pictures:PngSink",
     "jsonl": "epee.runtime.sinks.jsonl:JsonlSink",
+    "web": "epee.runtime.sinks.web:WebSink",
+    "mqtt": "epee.runtime.sinks.mqtt:MqttSink",
     "null": "epee.runtime.sinks.null:NullSink",
 }
 """Kind -> module:class, called with the target and a SinkInfo. Nothing is imported before it is asked for."""
 
-SPELLINGS = "window, FILE.mp4, masks:DIR, png:DIR, jsonl:FILE, null or null:overlay"
+SPELLINGS = "window, FILE.mp4, masks:DIR, png:DIR, jsonl:FILE, web:PORT, mqtt:HOST/TOPIC, null or null:overlay"
+PLACES = {"masks": "DIR", "png": "DIR", "jsonl": "FILE", "web": "[HOST:]PORT", "mqtt": "HOST/TOPIC"}
+"""What has to stand behind the colon, by kind."""
+WRITES = ("mp4", "masks", "png", "jsonl")
+"""Kinds whose target is a place on disk as it stands."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class SinkInfo:
         fps: the source's rate, or None.
         live: whether the source comes at its own pace.
         path: the file or folder that the source reads, or ''.
+        backend, device, precision: what computes, or ''.
+        status: gives the source's state and counters at any time, from any thread; or None.
     """
 
     source: str
@@ -45,6 +58,10 @@ class SinkInfo:
     fps: float | None = None
     live: bool = False
     path: str = ""
+    backend: str = ""
+    device: str = ""
+    precision: str = ""
+    status: Callable[[], Status] | None = None
 
 
 class SinkEnd(Exception):  # noqa: N818 - it is no error
@@ -57,10 +74,14 @@ class Sink(Protocol):
     Attributes:
         kind: a key of SINKS, the name of its stage in reports.
         target: the file or folder it writes, or ''.
+        files: what it has written so far and not deleted again.
     """
 
     kind: str
     target: str
+
+    @property
+    def files(self) -> list[str]: ...
 
     def prepare(self, result: Result) -> None:
         """Does what is expensive and needs no order, e.g. draws or encodes, and leaves it in the result.
@@ -71,6 +92,14 @@ class Sink(Protocol):
 
     def write(self, result: Result) -> None:
         """Takes one result, always on the same thread. Raises SinkError where it cannot, SinkEnd to end the run."""
+        ...
+
+    def lost(self, status: Status) -> None:
+        """Called on the thread that writes when the source's state changes: lost, live again, ended.
+
+        While there is no picture it is called again once a second, with the same `since_s`, so that what is shown or
+        recorded neither freezes nor stops.
+        """
         ...
 
     def close(self) -> None:
@@ -92,9 +121,17 @@ class Opened:
     def prepare(self, result: Result) -> None:
         """Nothing to prepare."""
 
+    @property
+    def files(self) -> list[str]:
+        """Its target, where it has one."""
+        return [self.target] if self.target else []
+
     def write(self, result: Result) -> None:
         """Takes one result."""
         raise NotImplementedError
+
+    def lost(self, status: Status) -> None:
+        """Nothing to show where there is no picture."""
 
     def close(self) -> None:
         """Nothing to finish."""
@@ -116,14 +153,14 @@ class Opened:
 
 
 def open_sink(text: str, info: SinkInfo) -> Sink:
-    """Opens a sink: `window`, `FILE.mp4`, `masks:DIR`, `png:DIR`, `jsonl:FILE`, `null` or `null:overlay`.
+    """Opens a sink: `window`, `FILE.mp4`, `masks:DIR`, `png:DIR`, `jsonl:FILE`, `web:PORT`, `null` …; see SPELLINGS.
 
     Raises:
         SinkError: no such kind, a place that cannot be written, or one that the source is read from.
     """
     kind, target = parse_sink(text)
     target = target.replace("{source}", slug(info.source))
-    if target and info.path and kind != "null" and Path(target).resolve() == Path(info.path).resolve():
+    if kind in WRITES and info.path and Path(target).resolve() == Path(info.path).resolve():
         raise SinkError(f"sink '{text}'", got="the place that the source is read from", expected="another place",
                         do="it would overwrite what it reads")
     module, _, name = SINKS[kind].partition(":")
@@ -138,15 +175,16 @@ def parse_sink(text: str) -> tuple[str, str]:
         SinkError: no such kind.
     """
     kind, colon, target = text.partition(":")
-    if kind in ("masks", "png", "jsonl"):
+    if kind in PLACES:
         if not target:
-            raise SinkError(f"sink '{text}'", got="no place", expected=f"{kind}:{'FILE' if kind == 'jsonl' else 'DIR'}")
+            raise SinkError(f"sink '{text}'", got="no place", expected=f"{kind}:{PLACES[kind]}")
         return kind, target
     if text in ("window", "null", "null:overlay"):
         return kind, target
-    suffix = Path(text).suffix.lower()
+    file, asked, _ = text.partition("?")
+    suffix = Path(file).suffix.lower()
     if suffix == ".mp4":
-        return "mp4", text
+        return "recording" if asked else "mp4", text
     if suffix and not (colon and kind.isalpha()):
         raise SinkError(f"sink '{text}'", got=f"a file ending in {suffix}", expected=SPELLINGS,
                         do="videos are written as .mp4")

@@ -10,11 +10,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SinkError, need
 from ..frames import Result
+from ..pixels import Image
 from . import Opened, SinkEnd, SinkInfo
+from .card import lost_card
+
+if TYPE_CHECKING:
+    from ..sources import Status
 
 ESCAPE = 27
 
@@ -43,17 +48,26 @@ class WindowSink(Opened):
             raise SinkError("sink 'window' does not open", got=str(error).splitlines()[0],
                             do="take FILE.mp4, or check DISPLAY") from None
         self._shown = False
+        self._last: Image | None = None
 
     def prepare(self, result: Result) -> None:
         _ = result.picture
 
     def write(self, result: Result) -> None:
+        self._last = result.picture
+        self._show(self._last)
+
+    def lost(self, status: Status) -> None:
+        if status.state in ("lost", "connecting"):
+            self._show(lost_card(self._last, status))
+
+    def _show(self, image: Image) -> None:
         cv2 = self._cv2
         if not self._shown:
-            h, w = result.picture.shape[:2]
+            h, w = image.shape[:2]
             cv2.resizeWindow(self._title, w, h)
             self._shown, self._due_s = True, time.monotonic()
-        cv2.imshow(self._title, result.picture)
+        cv2.imshow(self._title, image)
         self._due_s = max(self._due_s + self._step_s, time.monotonic() - self._step_s)
         key = cv2.waitKey(max(1, round(1e3 * (self._due_s - time.monotonic())))) & 0xFF
         if key in (ESCAPE, ord("q")) or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:

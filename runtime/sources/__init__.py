@@ -1,8 +1,8 @@
 """Sources: where frames come from. One file each, one line each in SOURCES.
 
 `open_source` gives a `Source`: a context manager to iterate over. What a source is follows from its text: a number or
-`/dev/video…` is a camera, `rtsp://…` and `http://…` are streams, `synthetic:…` is drawn, and the rest are paths: a
-folder of pictures, a picture, or a video.
+`/dev/video…` is a camera, `rtsp://…` and `http://…` are streams, `gst:…` is a GStreamer pipeline, `synthetic:…` is
+drawn, and the rest are paths: a folder of pictures, a picture, or a video.
 """
 
 from __future__ import annotations
@@ -14,21 +14,25 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from ..errors import SourceError, near
 from ..frames import Frame
 from ..pixels import Image, expand
+from .credentials import redact as redact
+from .options import StreamOptions as StreamOptions
+from .status import LIVE, Tally
+from .status import Status as Status
 
 SOURCES: dict[str, str] = {
-    "camera": "epee.runtime.sources.capture:CameraSource",
-    "stream": "epee.runtime.sources.capture:StreamSource",
+    "camera": "epee.runtime.sources.camera:open_camera",
+    "stream": "epee.runtime.sources.network:open_stream",
+    "gstreamer": "epee.runtime.sources.gstreamer:open_pipeline",
     "synthetic": "epee.runtime.sources.synthetic:SyntheticSource",
     "folder": "epee.runtime.sources.pictures:FolderSource",
     "image": "epee.runtime.sources.pictures:ImageSource",
     "video": "epee.runtime.sources.video:VideoSource",
 }
-"""Kind -> module:class, called with the text and a Wish. Nothing is imported before it is asked for."""
+"""Kind -> module:callable, called with the text, `seed`, `size_wh` and `options`; imported when it is asked for."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 STREAMS = ("rtsp", "rtsps", "http", "https")
@@ -40,13 +44,18 @@ class Source(Protocol):
     Iterating raises SourceError after the last good frame where something is missing: nothing that could be read is
     lost. `next` may be called from changing threads, but from one at a time.
 
+    A live source hands out the newest frame, and a frame only once; `next` waits where there is none, also while the
+    source is lost, for it comes back by itself: `status` tells. `close`, from whichever thread, ends that waiting.
+
     Attributes:
         name: short, without folders and credentials, e.g. `drive` for `clips/drive.mp4`.
         path: the file or folder it reads, or ''.
         fps: the rate it was recorded at or comes at, or None.
         live: whether frames come at their own pace and old ones are worthless.
         count: how many frames to expect, or None where it is endless or not known.
-        size_wh: width and height of its frames, or None where they differ or are not known yet.
+        size_wh: width and height of its frames, or None where they differ or are not known yet; a live source's may
+            change when it comes back.
+        status: state and counters; may be asked from any thread.
     """
 
     name: str
@@ -56,6 +65,8 @@ class Source(Protocol):
     count: int | None
     size_wh: tuple[int, int] | None
 
+    @property
+    def status(self) -> Status: ...
     def __iter__(self) -> Iterator[Frame]: ...
     def close(self) -> None: ...
     def __enter__(self) -> Source: ...
@@ -70,6 +81,12 @@ class Opened:
         self.name, self.path, self.fps, self.live = name, path, fps, live
         self.count, self.size_wh = count, size_wh
         self._noticed = False
+        self._tally = Tally(LIVE)
+
+    @property
+    def status(self) -> Status:
+        """State and counters at this moment."""
+        return self._tally.status
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
@@ -93,22 +110,25 @@ class Opened:
         return expanded
 
 
-def open_source(text: str | int | os.PathLike[str], *, seed: int = 0,
-                size_wh: tuple[int, int] | None = None) -> Source:
+def open_source(text: str | int | os.PathLike[str], *, seed: int = 0, size_wh: tuple[int, int] | None = None,
+                options: StreamOptions | None = None) -> Source:
     """Opens a source.
 
     Args:
         text: see this module's first lines; also an int for a camera.
         seed: what a synthetic source starts from, where its text does not say.
         size_wh: width and height that a synthetic source draws, where its text does not say.
+        options: what cameras and network streams are opened with; None takes the defaults.
 
     Raises:
         SourceError: nothing there, nothing that can be read, or no such kind.
+        ConfigError: credentials or a hardware decoder that are not there.
     """
     text = str(text)
     kind = kind_of(text)
     module, _, name = SOURCES[kind].partition(":")
-    source: Source = getattr(importlib.import_module(module), name)(text, seed=seed, size_wh=size_wh)
+    source: Source = getattr(importlib.import_module(module), name)(text, seed=seed, size_wh=size_wh,
+                                                                    options=options or StreamOptions())
     return source
 
 
@@ -122,18 +142,20 @@ def kind_of(text: str) -> str:
         return "camera"
     if text.startswith("synthetic:"):
         return "synthetic"
+    if text.startswith("gst:"):
+        return "gstreamer"
     if "://" in text:
-        scheme = urlsplit(text).scheme
+        scheme = text.partition("://")[0].lower()
         if scheme in STREAMS:
             return "stream"
-        raise SourceError(f"source of scheme '{scheme}://'", got="no such scheme",
-                          expected="rtsp://, http://, a path, a camera's number or synthetic:street",
+        raise SourceError(f"source of scheme '{redact(scheme)}://'", got="no such scheme",
+                          expected="rtsp://, http://, gst:, a path, a camera's number or synthetic:street",
                           do=near(scheme, list(STREAMS)) if scheme != "file" else "give the bare path")
     path = Path(text)
     if path.is_dir():
         return "folder"
     if not path.exists():
-        raise SourceError(f"source '{text}'", got="nothing there",
+        raise SourceError(f"source '{redact(text)}'", got="nothing there",
                           expected="a video, picture, folder, camera number, rtsp:// or synthetic:street",
                           do=f"the folder {path.parent} does not exist" if not path.parent.is_dir() else "")
     return "image" if path.suffix.lower() in PICTURES else "video"

@@ -49,8 +49,11 @@ class FolderSource(Opened):
                 image = self.bgr(read_picture(path))
             except DataError as error:
                 broken.append(f"{path.name} ({error.got})")
+                self._tally.bad()
                 continue
+            self._tally.frame()
             yield Frame(image, index, self.name, now_s(), name, decode_ms=1e3 * (time.perf_counter() - start))
+        self._tally.ended()
         if broken:
             more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
             raise SourceError(f"source '{self.path}': {len(broken)} of {len(self._files)} pictures do not decode",

@@ -22,7 +22,8 @@ OPTIONS = ("seed", "size", "frames", "fps")
 class SyntheticSource(Opened):
     """Frames of `street.Street`, seeded: the same text and seed give the same frames."""
 
-    def __init__(self, text: str, *, seed: int = 0, size_wh: tuple[int, int] | None = None) -> None:
+    def __init__(self, text: str, *, seed: int = 0, size_wh: tuple[int, int] | None = None,
+                 **other: object) -> None:
         from ..street import Street
 
         scene, _, query = text.removeprefix("synthetic:").partition("?")
@@ -48,6 +49,8 @@ class SyntheticSource(Opened):
         while self.count is None or index < self.count:
             start = time.perf_counter()
             image, _ = self._street.render(index)
+            self._tally.frame()
             yield Frame(image, index, self.name, now_s(), f"{index:06d}", index / (self.fps or 25.0),
                         1e3 * (time.perf_counter() - start))
             index += 1
+        self._tally.ended()

@@ -48,9 +48,11 @@ class VideoSource(Opened):
             ok, image = capture.read()
             if not ok:
                 break
+            self._tally.frame()
             yield Frame(self.bgr(image), index, self.name, now_s(), f"{index:06d}", capture.get(position) / 1e3,
                         1e3 * (time.perf_counter() - start))
             index += 1
+        self._tally.ended()
         self._account_for(index)
 
     def _account_for(self, decoded: int) -> None:

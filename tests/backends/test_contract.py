@@ -15,7 +15,6 @@ from epee.runtime.backends import (
     Session,
     SessionOptions,
     check_feeds,
-    choose_variant,
     describe,
     load,
     open_session,
@@ -26,6 +25,7 @@ from epee.runtime.bundle import Bundle
 from epee.runtime.errors import BackendError
 from epee.runtime.manifest import TensorSpec
 from epee.runtime.scores import equal_share
+from epee.runtime.variants import choose_variant
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_probe_says_devices_and_version(backend: str) -> None:
 
 
 def test_session_says_what_is_active(session: Session, bundle: Bundle, backend: str) -> None:
-    assert (session.backend, session.precision) == (backend, "fp32")
+    assert (session.backend, session.variant, session.precision) == (backend, "fp32", "fp32")
     assert session.device in load(backend).probe().devices
     assert (session.inputs, session.outputs) == (bundle.manifest.inputs, bundle.manifest.outputs)
     assert session.depth >= 1
@@ -243,7 +243,7 @@ def test_two_sessions_in_two_threads(bundle: Bundle, backend: str) -> None:
 
 
 def test_an_unknown_device_is_refused(bundle: Bundle, backend: str) -> None:
-    with pytest.raises(BackendError, match=f"backend '{backend}:abacus': got no such .*expected one of .*cpu"):
+    with pytest.raises(BackendError, match=f"backend '{backend}:abacus': got no such .*expected one of .*(cpu|cuda)"):
         open_session(bundle, f"{backend}:abacus", "fp32")
 
 
@@ -282,6 +282,7 @@ def test_variants_are_chosen_by_name_then_precision(bundle: Bundle) -> None:
     assert choose_variant(many, "auto") == first
     assert choose_variant(many, "int8") == u8
     assert choose_variant(many, "int8-s8s8") == s8
+    assert choose_variant(many, "bf16").file == first.file
     with pytest.raises(BackendError, match=r"precision 'int4': got not in it, expected one of .*int8-u8s8"):
         choose_variant(many, "int4")
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from epee.benchmarks import matrix, report
 from epee.benchmarks.matrix import Row, Settings, measure, rows_of
-from epee.runtime.backends import BACKENDS, probe_all
+from epee.runtime.backends import BACKENDS, candidates, probe_all
 from epee.runtime.bundle import Bundle
 from epee.runtime.cli import main
 from epee.runtime.errors import BackendError
@@ -26,8 +26,11 @@ from epee.runtime.backends import Availability
 def probe():
     return Availability("{name}", True, "", ("cpu",), "1")
 
+def refuses(variant, device):
+    return ""
+
 class Session:
-    backend, device, precision, depth = "{name}", "cpu", "fp32", 1
+    backend, device, variant, precision, depth = "{name}", "cpu", "fp32", "fp32", 1
     def __init__(self, real):
         self.real, self.inputs, self.outputs, self.calls = real, real.inputs, real.outputs, 0
     def run(self, feeds):
@@ -72,9 +75,9 @@ def bench(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_backend_and_variant_has_a_row(bench: Path, tiny_bundle: Path) -> None:
     results = json.loads((bench / "results.json").read_text())
-    variants = [v.name for v in Bundle.open(tiny_bundle).manifest.variants]
-    rows = results["rows"]
-    assert sorted((r["backend"], r["variant"]) for r in rows) == sorted((b, v) for b in AVAILABLE for v in variants)
+    bundle, rows = Bundle.open(tiny_bundle), results["rows"]
+    assert sorted((r["backend"], r["variant"]) for r in rows) == sorted(
+        (b, v.name) for b in AVAILABLE for v in candidates(bundle, b))
     for row in rows:
         ms = row["latency_ms"]
         assert 0 < ms["min"] <= ms["p50"] <= ms["p90"] <= ms["p99"]

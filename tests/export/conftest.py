@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +142,37 @@ def frames() -> Any:
 
     split = StreetDataset("test", (192, 128), 5)
     return np.stack([cv2.resize(split[i][0], SIZE_WH, interpolation=cv2.INTER_AREA) for i in range(5)])
+
+
+@pytest.fixture(scope="session")
+def foreign_networks() -> Any:
+    """The module of that name beside this file: networks as other people write them."""
+    for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module)
+    spec = importlib.util.spec_from_file_location("foreign_networks", Path(__file__).with_name("foreign_networks.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def foreign_file(foreign_networks: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Gives (path of an ONNX file, what a user says of it as keywords) of `prelu`, `pyramid`, `style` or `hand`."""
+    folder, mean, std, half = tmp_path_factory.mktemp("foreign"), (0.48, 0.45, 0.4), (0.23, 0.22, 0.225), (0.5,) * 3
+
+    @functools.cache
+    def make(name: str) -> tuple[Path, dict[str, Any]]:
+        said: dict[str, Any] = {"task": "segment", "classes": NAMES}
+        path, f = folder / f"{name}.onnx", foreign_networks
+        if name == "hand":
+            return f.write_by_hand(path), {**said, "scale": 1.0, "colour_order": "bgr"}
+        if name == "prelu":
+            network = f.trained(f.PReLUCoder(), mean, std)
+            return f.write(network, path, sizes_free=True), {**said, "mean": mean, "std": std}
+        if name == "pyramid":
+            return f.write(f.trained(f.PyramidPool()), path, opset=17), said
+        return f.write(f.trained(f.StyleNet(), half, half), path, free=False), {**said, "mean": half, "std": half}
+
+    return make

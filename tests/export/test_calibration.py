@@ -10,7 +10,7 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("torch")
 
-from epee.export.calibration import read_calibration, spread, thinned, training_data  # noqa: E402
+from epee.export.calibration import check_calibration, read_calibration, spread, thinned, training_data  # noqa: E402
 from epee.runtime.errors import DataError, ExportError, SourceError  # noqa: E402
 from epee.runtime.manifest import Fit  # noqa: E402
 
@@ -82,6 +82,21 @@ def test_what_cannot_be_calibrated_on(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.mp4").write_bytes(b"not a video at all")
     with pytest.raises(SourceError):
         read_calibration(str(tmp_path / "cut.mp4"), (20, 30), FIT)
+
+
+def test_what_is_wrong_is_found_before_a_network_is_traced(folder: Path, labelled: Path, clip: Path,
+                                                          tmp_path: Path) -> None:
+    for text in (str(folder), str(labelled), str(clip)):
+        check_calibration(text)
+    (tmp_path / "empty").mkdir()
+    (folder / "5.png").write_bytes(b"\x89PNG cut")
+    (tmp_path / "cut.mp4").write_bytes(b"not a video at all")
+    for text, kind, message in (
+            ("", ExportError, "calibration data: got none"), (str(tmp_path / "empty"), ExportError, "no picture in it"),
+            (str(folder), DataError, r"5\.png"), (str(tmp_path / "cut.mp4"), SourceError, r"cut\.mp4"),
+            (str(tmp_path / "gone"), SourceError, "gone"), (str(tmp_path / "gone.yaml"), DataError, "gone")):
+        with pytest.raises(kind, match=message):
+            check_calibration(text)
 
 
 def test_the_trainings_data_is_taken_where_it_is_at_hand(labelled: Path) -> None:

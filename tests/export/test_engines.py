@@ -13,7 +13,8 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; pip install 'epee[tensorrt-rtx]'")
 
 from epee.export.half import to_half  # noqa: E402
-from epee.export.quantize import SCHEMES, Quantizer  # noqa: E402
+from epee.export.quantize import Quantizer  # noqa: E402
+from epee.export.schemes import SCHEMES  # noqa: E402
 from epee.runtime.bundle import sha256  # noqa: E402
 from epee.runtime.engines import EngineError, add_engines  # noqa: E402
 from epee.runtime.manifest import Variant  # noqa: E402

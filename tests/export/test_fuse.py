@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from epee.export.fuse import FusedSegmenter, fold  # noqa: E402
+from epee.export.tails import TAILS, double, scale2x  # noqa: E402
 from epee.runtime.errors import ExportError  # noqa: E402
 from epee.train.networks.segmenter import Segmenter, SegmenterConfig, resize_logits  # noqa: E402
 
@@ -73,16 +74,36 @@ def test_the_half_tail_doubles_ids_and_is_near_the_full_one(network: Segmenter, 
     assert (mask == full).mean() > 0.9
 
 
+def test_the_tall_tail_doubles_rows_alone(network: Segmenter, frames) -> None:
+    mask, logits = answers(FusedSegmenter(network, (96, 64), tail="tall"), frames)
+    full, _ = answers(FusedSegmenter(network, (96, 64), tail="full"), frames)
+    half, _ = answers(FusedSegmenter(network, (96, 64), tail="half"), frames)
+    assert logits.shape == (5, 32, 96, 4)
+    np.testing.assert_array_equal(mask, mask[:, ::2].repeat(2, 1))
+    assert (mask == full).mean() > (half == full).mean()
+
+
+def test_scale2x_rounds_corners_and_keeps_lines() -> None:
+    ids = torch.tensor([[[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 2, 2], [0, 2, 2, 2]]])
+    np.testing.assert_array_equal(scale2x(ids)[0].numpy(), [
+        [0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2, 2, 2],
+        [0, 0, 0, 0, 0, 2, 2, 2], [0, 0, 0, 2, 2, 2, 2, 2], [0, 0, 0, 2, 2, 2, 2, 2], [0, 0, 2, 2, 2, 2, 2, 2]])
+    line = torch.tensor([[[0, 0, 0], [1, 1, 1], [0, 0, 0]]])
+    np.testing.assert_array_equal(scale2x(line).numpy(), double(line, (6, 6)).numpy())
+    dot = torch.tensor([[[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
+    np.testing.assert_array_equal(scale2x(dot).numpy(), double(dot, (6, 6)).numpy())
+
+
 @pytest.mark.parametrize("size_wh", [(97, 65), (33, 64), (130, 47)])
 def test_odd_sizes_give_masks_of_the_frame(network: Segmenter, size_wh) -> None:
     w, h = size_wh
     frame = np.zeros((2, h, w, 3), np.uint8)
-    for tail in ("half", "full"):
+    for tail in TAILS:
         assert answers(FusedSegmenter(network, size_wh, tail=tail), frame)[0].shape == (2, h, w)
 
 
 def test_what_makes_no_sense_is_refused(network: Segmenter) -> None:
     with pytest.raises(ExportError, match="got 31x64, expected 32x32 or more"):
         FusedSegmenter(network, (31, 64))
-    with pytest.raises(ExportError, match="expected half or full"):
+    with pytest.raises(ExportError, match="got 'quarter', expected full, tall"):
         FusedSegmenter(network, (64, 64), tail="quarter")

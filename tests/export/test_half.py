@@ -27,7 +27,7 @@ def floats(nodes: list[Any], weights: dict[str, Any], shape: tuple[int, ...]) ->
 
 
 def test_the_masks_stay(candidate, frames) -> None:
-    parity = measure(to_half(candidate.model), candidate.answer, list(frames))
+    parity = measure(to_half(candidate.model), candidate, list(frames), THRESHOLDS["fp16"])
     assert parity.failure(THRESHOLDS["fp16"]) == ""
     assert parity.equal >= 0.995
     assert parity.logit_max_diff > 0

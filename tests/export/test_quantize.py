@@ -11,8 +11,9 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-from epee.export.exam import masks_of  # noqa: E402
-from epee.export.quantize import CALIBRATORS, SCHEMES, Quantizer  # noqa: E402
+from epee.export.exam import outputs_of  # noqa: E402
+from epee.export.quantize import Quantizer  # noqa: E402
+from epee.export.schemes import SCHEMES  # noqa: E402
 from epee.runtime.errors import ExportError  # noqa: E402
 from onnx import TensorProto, numpy_helper  # noqa: E402
 
@@ -45,7 +46,7 @@ def test_u8s8_has_unsigned_activations_and_signed_weights(quantizer) -> None:
 
 
 def test_bytes_of_a_frame_pass_as_they_are(quantizer) -> None:
-    for calibrator in CALIBRATORS:
+    for calibrator in quantizer.calibrators:
         model = quantizer.quantize(SCHEMES["int8-u8s8"], calibrator)
         values, maker = weights(model), made_by(model)
         first = next(n for n in model.graph.node if n.op_type == "Conv")
@@ -86,9 +87,9 @@ def test_the_tail_stays_float_and_the_borders_stay(quantizer, name: str) -> None
 
 
 def test_the_answers_are_near(quantizer, candidate, frames) -> None:
-    want = np.stack(masks_of(candidate.model, list(frames)))
+    want = np.stack(outputs_of(candidate.model, list(frames)))
     for name in SCHEMES:
-        got = np.stack(masks_of(quantizer.quantize(SCHEMES[name]), list(frames)))
+        got = np.stack(outputs_of(quantizer.quantize(SCHEMES[name]), list(frames)))
         assert (got == want).mean() > 0.85, name
 
 
@@ -99,7 +100,7 @@ def test_a_layer_that_is_left_out_stays_float(quantizer) -> None:
     maker = made_by(model)
     node = next(n for n in model.graph.node if n.name == layer)
     assert node.input[1] not in maker  # its weight is a float initializer
-    alone = quantizer.quantize(scheme, only=[layer])
+    alone = quantizer.alone(scheme, layer)
     quantised = [n.name for n in alone.graph.node if n.op_type == "Conv" and n.input[1] in made_by(alone)]
     assert quantised == [layer]
     assert layer in quantizer.layers_of(scheme)

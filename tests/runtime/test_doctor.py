@@ -1,14 +1,17 @@
 """The doctor: what is here, what is not and why; no library it looks for has to be here."""
 
+import dataclasses
 import json
 import platform
 import subprocess
 import sys
 
 import numpy as np
-from epee.runtime import doctor, machine
-from epee.runtime.backends import BACKENDS
+import pytest
+from epee.runtime import doctor, machine, trial
+from epee.runtime.backends import BACKENDS, Availability, probe_all
 from epee.runtime.cli import main
+from epee.runtime.engines import LIBRARIES
 
 WITHOUT = """
 import sys
@@ -27,11 +30,45 @@ def test_json_has_the_contracts_fields(capsys) -> None:
     found = json.loads(capsys.readouterr().out)
     assert [b["name"] for b in found["backends"]] == list(BACKENDS)
     for b in found["backends"]:
-        assert set(b) >= {"name", "available", "reason", "devices"}
+        assert set(b) >= {"name", "available", "reason", "devices", "inactive"}
         assert b["available"] == (b["reason"] == "") == bool(b["devices"])
     assert found["cpu"]["cores"] >= 1
     assert isinstance(found["gpus"], list)
     assert found["versions"]["numpy"] == np.__version__
+
+
+def test_devices_are_those_that_computed_just_now() -> None:
+    for found in (b for b in probe_all() if b.available and b.name not in LIBRARIES):
+        assert trial.try_devices(found)["cpu"] == ""
+        listed = dataclasses.replace(found, devices=("abacus", "cpu"))  # as onnxruntime-gpu lists CUDA without a GPU
+        tried = trial.try_devices(listed)
+        assert tried["cpu"] == ""
+        assert tried["abacus"].startswith(f"BackendError: backend '{found.name}:abacus': got no such ")
+
+
+def test_a_listed_device_that_does_not_work_is_shown_with_its_reason() -> None:
+    entry = doctor._backend(Availability("onnxruntime", True, "", ("abacus", "cpu"), "1.0"))
+    assert (entry["available"], entry["devices"], entry["reason"]) == (True, ["cpu"], "")
+    assert "got no such provider" in entry["inactive"]["abacus"]
+    found = {**doctor.examine(), "backends": [entry]}
+    line = "      not on abacus: BackendError: backend 'onnxruntime:abacus': got no such provider"
+    assert line in doctor.render(found)
+    lost = doctor._backend(Availability("onnxruntime", True, "", ("abacus",), "1.0"))
+    assert (lost["available"], lost["devices"], lost["inactive"]) == (False, [], {})
+    assert "abacus: BackendError" in lost["reason"]
+
+
+def test_a_wrong_answer_is_no_working_device(tmp_path) -> None:
+    bundle = trial.make(tmp_path / "trial.epee")
+    assert trial._try("onnxruntime", "cpu", bundle) == ""
+    frame = bundle.goldens()["frame"]
+    np.savez(bundle.path / "golden.npz", frame=frame, mask=np.full(frame.shape[:3], 9, np.uint8))
+    assert trial._try("onnxruntime", "cpu", bundle) == "it answers wrong"
+
+
+def test_the_trial_is_sound_onnx(tmp_path) -> None:
+    onnx = pytest.importorskip("onnx")
+    onnx.checker.check_model(onnx.load(trial.make(tmp_path / "trial.epee").path / "fp32.onnx"), full_check=True)
 
 
 def test_text_has_a_line_for_each_backend(capsys) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from epee.runtime import cuda
+from epee.runtime import cuda, machine
 from epee.runtime.bundle import Bundle, save, sha256, writing
 from epee.runtime.engines import (
     Batch,
@@ -260,7 +260,8 @@ def test_the_cache_lies_under_the_users(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "epee/engines"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache/epee/engines"
+    assert cache_folder() == machine.cache_folder() / "engines"
+    assert sys.platform != "linux" or cache_folder() == Path.home() / ".cache/epee/engines"
 
 
 def test_a_cached_engine_is_taken_only_whole(tmp_path: Path) -> None:

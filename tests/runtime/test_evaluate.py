@@ -41,6 +41,7 @@ def test_scores_are_those_counted_by_hand(tiny_bundle: Path, pictures: Path, cap
     assert (found["miou"], found["pixel_accuracy"]) == pytest.approx(by_hand(bundle, str(pictures)))
     assert tuple(found["iou"]) == bundle.manifest.classes
     assert (found["images"], found["backend"]) == (3, "onnxruntime")
+    assert (found["variant"], found["precision"]) == ("fp32", "fp32")
 
 
 def test_perfect_labels_score_one_and_unseen_classes_are_null(tiny_bundle: Path, pictures: Path) -> None:

@@ -12,6 +12,7 @@ from epee.runtime import pipeline
 from epee.runtime.errors import SinkError, SourceError
 from epee.runtime.frames import Frame, Result
 from epee.runtime.model import Model, open_model
+from epee.runtime.pipeline import RunOptions
 from epee.runtime.sinks import Opened as OpenedSink
 from epee.runtime.sinks import SinkEnd, SinkInfo, open_sink
 from epee.runtime.sources import Opened as OpenedSource
@@ -53,6 +54,7 @@ class Kept(OpenedSink):
         self.seen: list[int] = []
         self.threads: set[threading.Thread] = set()
         self._slow_s, self._fail_at, self._end_at = slow_s, fail_at, end_at
+        self.closed = 0
 
     def write(self, result: Result) -> None:
         time.sleep(self._slow_s)
@@ -62,6 +64,9 @@ class Kept(OpenedSink):
         self.seen.append(result.frame.index)
         if result.frame.index == self._end_at:
             raise SinkEnd
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 def test_every_sink_gets_every_frame_on_the_calling_thread(model: Model) -> None:
@@ -108,9 +113,9 @@ def test_gaps_are_dropped_frames(model: Model) -> None:
 
 def test_limits_end_a_run(model: Model) -> None:
     sink = Kept()
-    assert pipeline.run(model, Drawn(range(10**9)), [sink], frames=7).frames == 7
+    assert pipeline.run(model, Drawn(range(10**9)), [sink], RunOptions(frames=7)).frames == 7
     assert sink.seen == list(range(7))
-    stats = pipeline.run(model, Drawn(range(10**9)), [Kept()], seconds=0.2)
+    stats = pipeline.run(model, Drawn(range(10**9)), [Kept()], RunOptions(seconds=0.2))
     assert 0.2 <= stats.seconds < 5
 
 
@@ -121,12 +126,48 @@ def test_a_source_that_raises_loses_nothing(model: Model) -> None:
     assert sink.seen == list(range(9))
 
 
-def test_a_sink_that_raises_ends_the_run(model: Model) -> None:
+def test_a_sink_that_raises_is_left_out(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
     other, failing = Kept(), Kept(fail_at=5)
-    with pytest.raises(SinkError, match="the shelf: got full"):
-        pipeline.run(model, Drawn(range(10**9)), [other, failing])
-    assert other.seen == list(range(6))
+    stats = pipeline.run(model, Drawn(range(20)), [other, failing])
+    assert other.seen == list(range(20))
     assert failing.seen == list(range(5))
+    assert failing.closed == other.closed == 1
+    assert stats.to_json()["failed"] == [{"sink": "kept", "error": "the shelf: got full"}]
+    assert capsys.readouterr().err == "epee: the shelf: got full; the other sinks go on\n"
+    assert "stopped: the shelf: got full" in stats.to_text()
+
+
+def test_whatever_a_sink_raises_it_harms_no_other(model: Model) -> None:
+    class Careless(Kept):
+        def prepare(self, result: Result) -> None:
+            raise ZeroDivisionError("by nothing")
+
+        def write(self, result: Result) -> None:
+            self.prepare(result)
+
+        def close(self) -> None:
+            raise RuntimeError("twice")
+
+    other = Kept()
+    stats = pipeline.run(model, Drawn(range(9)), [Careless(), other])
+    assert other.seen == list(range(9))
+    assert [str(f.error) for f in stats.failed] == ["sink 'kept' failed: got ZeroDivisionError: by nothing"]
+
+
+def test_the_last_sink_that_raises_ends_the_run(model: Model) -> None:
+    with pytest.raises(SinkError, match="the shelf: got full"):
+        pipeline.run(model, Drawn(range(10**9)), [Kept(fail_at=3), Kept(fail_at=5)])
+
+
+def test_a_sink_that_cannot_be_finished_is_told(model: Model) -> None:
+    class Open(Kept):
+        def close(self) -> None:
+            raise SinkError("the lid", got="stuck")
+
+    stats = pipeline.run(model, Drawn(range(3)), [Open(), Kept()])
+    assert [failure.to_json() for failure in stats.failed] == [{"sink": "kept", "error": "the lid: got stuck"}]
+    with pytest.raises(SinkError, match="the lid: got stuck"):
+        pipeline.run(model, Drawn(range(3)), [Open()])
 
 
 def test_a_slow_sink_slows_the_run_and_keeps_order(model: Model) -> None:
@@ -151,9 +192,38 @@ def test_an_event_ends_a_run(model: Model) -> None:
     assert stats.frames > 0
 
 
+def test_a_stage_changes_results_in_order_before_they_are_drawn(model: Model) -> None:
+    seen = []
+
+    def smooth(result: Result) -> Result:
+        assert "overlay" not in result.times_ms
+        seen.append(result.frame.index)
+        return Result(result.frame, {"mask": np.full_like(result.outputs["mask"], 2)}, result.manifest, result.times_ms)
+
+    class Looks(Kept):
+        def prepare(self, result: Result) -> None:
+            assert (result.mask == 2).all()
+
+    stats = pipeline.run(model, Drawn(range(20)), [Looks()], RunOptions(smooth=smooth))
+    assert stats.frames == 20
+    assert seen == list(range(20))
+
+
+def test_a_callback_that_raises_ends_the_run_and_hangs_nothing(model: Model) -> None:
+    def progress(stats: object) -> None:
+        raise ValueError("no terminal")
+
+    sink = Kept()
+    with pytest.raises(ValueError, match="no terminal"):
+        pipeline.run(model, Drawn(range(10**9)), [sink], progress=progress)
+    assert sink.closed == 1
+    time.sleep(0.2)
+    assert not [t for t in threading.enumerate() if t.name.startswith("epee-worker")]
+
+
 def test_no_thread_is_left(model: Model) -> None:
     for source, frames in ((Drawn(range(10)), None), (Drawn(range(10**9)), 3)):
-        pipeline.run(model, source, [Kept()], frames=frames)
+        pipeline.run(model, source, [Kept()], RunOptions(frames=frames))
     time.sleep(0.2)
     assert not [t for t in threading.enumerate() if t.name.startswith("epee-worker")]
 
@@ -164,6 +234,8 @@ def test_percentiles_and_durations() -> None:
     times = Durations(keep=10)
     for i in range(25):
         times.add("a", i)
+    assert times.percentiles_of("a", 3) == percentiles([22, 23, 24])
+    assert times.percentiles_of("none") == percentiles(())
     times.add_all({"b": 1.5})
     assert times.percentiles() == {"a": percentiles(range(15, 25)), "b": percentiles([1.5])}
     calls: list[int] = []

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from epee.runtime.cli import main
 
 cv2 = pytest.importorskip("cv2")
 av = pytest.importorskip("av")
@@ -96,10 +98,21 @@ def test_bad_input_is_one_clear_line(tiny_bundle: Path, clip: Path, tmp_path: Pa
             ((tiny_bundle, "--source", clip, "--sink", "null", "--backend", "onnxrt"), "did you mean 'onnxruntime'"),
             ((tiny_bundle, "--source", clip, "--sink", out, "--precision", "int8"), "expected one of fp32"),
             ((tiny_bundle, "--source", clip, "--sink", out, "--sink", out), "the same one twice"),
-            ((tiny_bundle, "--source", clip, "--source", clip, "--sink", "null"), "--source: got 2 of them")]:
+            ((tiny_bundle, "--source", clip, "--source", clip, "--sink", out), "2 cameras that would write it"),
+            (("--config", tmp_path / "none.toml"), "none.toml': got no such file")]:
         assert why in clear(epee(*words))
     assert not out.exists()
-    assert epee(tiny_bundle, "--source", clip, "--threads", "-1").returncode == 2
+
+
+@pytest.mark.parametrize("words", [
+    ["b.epee", "--source", "0", "--threads", "-1"], ["b.epee"], ["--source", "0"], [],
+    ["--config", "site.toml", "--source", "0"], ["b.epee", "--source", "0", "--rtsp", "smoke"],
+    ["b.epee", "--source", "0", "--max-age", "old"]])
+def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["run", *words])
+    assert end.value.code == 2
+    assert "usage: epee run" in capsys.readouterr().err
 
 
 def test_a_cut_video_is_processed_as_far_as_it_goes(tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
@@ -114,11 +127,91 @@ def test_a_cut_video_is_processed_as_far_as_it_goes(tiny_bundle: Path, clip: Pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_keeps_the_other_sinks_whole(tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_full_disk_stops_its_sink_and_no_other(tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "full.jsonl").symlink_to("/dev/full")
-    done = epee(tiny_bundle, "--source", clip, "--sink", tmp_path / "out.mp4", "--sink", f"jsonl:{tmp_path}/full.jsonl")
-    assert "no space left on device" in clear(done)
-    assert frames_of(tmp_path / "out.mp4") == 1
+    full = ("--sink", f"jsonl:{tmp_path}/full.jsonl", "--json")
+    done = epee(tiny_bundle, "--source", clip, "--sink", tmp_path / "out.mp4", *full)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no space left on device; free some space" in done.stderr
+    stats = json.loads(done.stdout)
+    assert [failed["sink"] for failed in stats["failed"]] == [f"{tmp_path}/full.jsonl"]
+    assert frames_of(tmp_path / "out.mp4") == stats["frames"] == 30
+    assert "no space left on device" in clear(epee(tiny_bundle, "--source", clip, *full))
+
+
+SITE = """
+[defaults]
+bundle = {bundle!r}
+backend = "onnxruntime"
+threads = 2
+
+[[camera]]
+name = "yard"
+source = "synthetic:street?size=96x72&seed=1"
+sinks = ["jsonl:{out}/{{source}}.jsonl", "mosaic:{out}/both.mp4"]
+
+[[camera]]
+name = "gate"
+source = "synthetic:street?size=96x72&seed=2"
+sinks = ["jsonl:{out}/{{source}}.jsonl", "mosaic:{out}/both.mp4"]
+"""
+
+
+def test_a_site_runs_all_its_cameras(tiny_bundle: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text(SITE.format(bundle=str(tiny_bundle), out=tmp_path))
+    done = epee("--config", site, "--frames", 40, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    stats = json.loads(done.stdout)
+    assert [(stream["source"], stream["frames"]) for stream in stats["streams"]] == [("yard", 40), ("gate", 40)]
+    assert {"frames", "received", "dropped", "dropped_old", "bad", "reconnects", "seconds", "fps", "batching", "files",
+            "failed", "interrupted"} < set(stats)
+    assert stats["batching"][0]["streams"] == ["yard", "gate"]
+    for name in ("yard", "gate"):
+        lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+        assert len(lines) == 40
+        assert json.loads(lines[0])["source"] == name
+    assert frames_of(tmp_path / "both.mp4") > 0
+
+
+def test_a_hangup_opens_the_bundle_again_and_a_bad_one_is_refused(tiny_copy: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tiny_copy, "--source", "synthetic:street?size=96x72", "--sink", f"jsonl:{tmp_path}/a.jsonl",
+                "--backend", "onnxruntime", "--frames", 10**9, "--json"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    wait_for(lambda: (tmp_path / "a.jsonl").is_file() and (tmp_path / "a.jsonl").read_text().count("\n") > 20)
+    process.send_signal(signal.SIGHUP)
+    assert "the new 'copy.epee' runs" in process.stderr.readline()
+    (tiny_copy / "golden.npz").write_bytes(b"rubbish")
+    assert "the new 'copy.epee' is refused, the old one goes on: " in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    stats = json.loads(out)
+    assert stats["swaps"] == {"done": 1, "refused": 1}
+    assert (tmp_path / "a.jsonl").read_text().count("\n") == stats["frames"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_systemd_hears_that_it_is_ready_alive_and_stopping(tiny_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        done = epee(tiny_bundle, "--source", "synthetic:street?size=96x72", "--sink", "null", "--seconds", 0.5,
+                    "--backend", "onnxruntime",
+                    env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"})
+        assert done.returncode == 0, done.stderr
+        systemd.setblocking(False)
+        said = []
+        try:
+            while True:
+                said.append(systemd.recv(100).decode())
+        except BlockingIOError:
+            pass
+    assert said[0] == "READY=1"
+    assert said.count("WATCHDOG=1") > 3
+    assert said[-1] == "STOPPING=1"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

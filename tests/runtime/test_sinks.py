@@ -120,7 +120,7 @@ def test_a_json_line_for_each_frame(info: SinkInfo, tmp_path: Path) -> None:
             lines = (tmp_path / "a" / "yard.jsonl").read_text().splitlines()
             assert len(lines) == i + 1
     event = json.loads(lines[2])
-    assert list(event) == ["time", "source", "index", "position_s", "shares", "age_ms"]
+    assert list(event) == ["schema", "type", "time", "source", "index", "position_s", "shares", "age_ms"]
     assert (event["source"], event["index"], event["position_s"]) == ("yard", 2, 0.08)
     assert event["shares"] == {"blue": 0.75, "green": 0, "red": 0.25, "dark": 0}
     assert 0 <= event["age_ms"] < 5000
@@ -150,14 +150,14 @@ def test_a_picture_is_made_once_for_all_sinks(info: SinkInfo) -> None:
     ("film.avi", r"a file ending in \.avi.*videos are written as \.mp4"), ("windw", "did you mean 'window'"),
     ("nul", "did you mean 'null'"), ("masks", "no place, expected masks:DIR"),
     ("jsonl:", "no place, expected jsonl:FILE"), ("null:nothing", "no such sink"),
-    ("film", "no such sink"), ("web:8080", "no such sink")])
+    ("film", "no such sink"), ("wep:8080", "did you mean 'web'"), ("web:", "no place, expected web:")])
 def test_an_unknown_sink_is_one_clear_line(info: SinkInfo, text: str, why: str) -> None:
     with pytest.raises(SinkError, match=why):
         open_sink(text, info)
 
 
 def test_every_kind_can_be_spelled() -> None:
-    spelled = ["window", "a.mp4", "masks:a", "png:a", "jsonl:a", "null"]
+    spelled = ["window", "a.mp4", "a.mp4?every=1h", "masks:a", "png:a", "jsonl:a", "web:8080", "mqtt:a/b", "null"]
     assert {parse_sink(text)[0] for text in spelled} == set(SINKS)
 
 

@@ -1,6 +1,5 @@
 """Sources read real files, broken ones too."""
 
-import functools
 import http.server
 import itertools
 import struct
@@ -40,6 +39,7 @@ def test_a_video_gives_every_frame_in_order_at_its_exact_rate(clip: Path) -> Non
     assert source.fps == pytest.approx(30000 / 1001, abs=1e-6)
     frames, error = read(source)
     assert error is None
+    assert (source.status.state, source.status.received, source.status.dropped) == ("ended", 30, 0)
     assert [f.index for f in frames] == list(range(30))
     assert [float(f.image.mean()) for f in frames] == pytest.approx([40 + 5 * i for i in range(30)], abs=4)
     assert frames[29].position_s == pytest.approx(29 * 1001 / 30000, abs=1e-3)
@@ -124,23 +124,38 @@ def test_credentials_reach_no_message() -> None:
     assert "hidden" not in str(caught.value)
 
 
-def test_a_stream_over_http(clip: Path) -> None:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_a_recording_over_http_is_read_whole(clip: Path, share: float) -> None:
+    data = clip.read_bytes()
+
+    class File(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp4")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[:int(share * len(data))])
+
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(clip.parent)))
-    thread = threading.Thread(target=server.serve_forever)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), File)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         source = open_source(f"http://127.0.0.1:{server.server_port}/clip.mp4")
-        assert (source.name, source.live, source.count) == ("127.0.0.1/clip.mp4", True, None)
+        assert (source.name, source.live, source.count) == ("127.0.0.1/clip.mp4", False, 30)
         frames, error = read(source)
-        assert (len(frames), error) == (30, None)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+    assert (source.status.state, source.status.received) == ("ended", len(frames))
+    if share == 1:
+        assert (len(frames), error) == (30, None)
+    else:
+        assert 9 < len(frames) < 30
+        assert f"broke off: {len(frames)} of 30 frames decoded" in str(error)
 
 
 def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
@@ -223,7 +238,7 @@ def test_the_synthetic_street_is_seeded_and_endless() -> None:
 def test_kinds_follow_from_the_text(clip: Path, tmp_path: Path) -> None:
     picture(tmp_path / "a.JPG.png", np.zeros((2, 2, 3), np.uint8))
     texts = {"0": "camera", "/dev/video2": "camera", "rtsp://a/b": "stream", "http://a/b": "stream",
-             "synthetic:street": "synthetic", str(clip): "video", str(tmp_path): "folder",
-             str(tmp_path / "a.JPG.png"): "image"}
+             "gst:videotestsrc": "gstreamer", "synthetic:street": "synthetic", str(clip): "video",
+             str(tmp_path): "folder", str(tmp_path / "a.JPG.png"): "image"}
     assert {text: kind_of(text) for text in texts} == texts
     assert set(texts.values()) == set(SOURCES)

@@ -14,12 +14,18 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
+from epee.runtime import choice as choices
+from epee.runtime import cuda
 from epee.runtime import tune as tuning
-from epee.runtime.backends import open_session
+from epee.runtime.backends import candidates, open_session
 from epee.runtime.bundle import Bundle, save, sha256, writing
+from epee.runtime.choice import Choice, remember, remembered
 from epee.runtime.cli import main
+from epee.runtime.errors import BackendError
+from epee.runtime.evaluate import evaluate
 from epee.runtime.stopwatch import Timing, time_variants
-from epee.runtime.tune import Choice, Tuned, remember, remembered, saturates, tune
+from epee.runtime.tune import QUICK, Tuned, field, tune
+from epee.runtime.variants import saturates
 
 ORT = "onnxruntime"
 
@@ -56,7 +62,7 @@ def two(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def chosen(two: Path) -> Iterator[Choice]:
     """`auto` has a choice for the bundle: its second variant."""
-    choice = Choice(f"{ORT}:cpu", "fp16", 1.25, "2026-11-24")
+    choice = Choice(f"{ORT}:cpu", "fp16", 1.25, "2026-11-24", 3)
     assert remember(Bundle.open(two), choice) is not None
     return choice
 
@@ -77,7 +83,7 @@ def test_wrong_answers_are_not_chosen_and_the_choice_is_remembered(two: Path, ca
 def test_a_choice_among_some_is_not_remembered(two: Path, cache: Path, capsys) -> None:
     assert main(["tune", str(two), "--backend", ORT]) == 0
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[0].split() == ["variant", "backend", "ms", "equal", "verdict"]
+    assert captured.out.splitlines()[0].split() == ["variant", "computes", "backend", "ms", "equal", "verdict"]
     assert captured.out.endswith("not remembered\n")
     assert captured.err == f"tune: {ORT}: 3 variants\n"
     assert not cache.exists()
@@ -85,14 +91,15 @@ def test_a_choice_among_some_is_not_remembered(two: Path, cache: Path, capsys) -
 
 def test_auto_uses_the_choice_and_says_so(two: Path, chosen: Choice, capsys) -> None:
     with open_session(Bundle.open(two)) as session:
-        assert (session.backend, session.precision) == (ORT, "fp16")
-    assert capsys.readouterr().err == f"epee: fp16 on {ORT}:cpu: 1.2 ms a frame, tuned 2026-11-24\n"
+        assert (session.backend, session.variant) == (ORT, "fp16")
+    assert capsys.readouterr().err == (f"epee: fp16 on {ORT}:cpu: 1.2 ms a frame, the fastest of 3 that answer right "
+                                       "here, tuned 2026-11-24\n")
 
 
 def test_what_is_named_is_not_replaced(two: Path, chosen: Choice, capsys) -> None:
     for backend, precision in ((ORT, "auto"), ("auto", "fp32"), (ORT, "fp32")):
         with open_session(Bundle.open(two), backend, precision) as session:
-            assert session.precision == "fp32"
+            assert session.variant == "fp32"
     assert capsys.readouterr().err == ""
 
 
@@ -104,25 +111,25 @@ def test_eval_scores_the_first_variant_whatever_was_tuned(tiny_bundle: Path, two
         cv2.imwrite(str(tmp_path / kind / "val" / "0.png"), np.zeros(shape, np.uint8))
     (tmp_path / "set.yaml").write_text("val: images/val\nnames: [blue, green, red, dark]\n")
     assert main(["eval", str(two), "--data", str(tmp_path / "set.yaml"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["precision"] == "fp32"
+    assert json.loads(capsys.readouterr().out)["variant"] == "fp32"
+    assert evaluate(Bundle.open(two), str(tmp_path / "set.yaml")).variant == "fp16"  # in Python, `auto` is what it says
 
 
 def test_a_choice_is_for_one_bundle_one_machine_and_these_versions(two: Path, tiny_bundle: Path, chosen: Choice,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     assert remembered(Bundle.open(two)) == chosen
     assert remembered(Bundle.open(tiny_bundle)) is None
-    monkeypatch.setattr(tuning.machine, "PACKAGES", ())
-    monkeypatch.setattr(tuning.machine, "versions", lambda: {"onnxruntime": "0.0.1"})
+    monkeypatch.setattr(choices.machine, "versions", lambda: {"onnxruntime": "0.0.1"})
     assert remembered(Bundle.open(two)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"backend": "onnxruntime"}', '{"backend": "onnxruntime", '
                                   '"variant": "int3", "ms": 1, "tuned": "today"}'])
 def test_a_broken_memory_is_no_memory(two: Path, chosen: Choice, text: str) -> None:
-    tuning.choice_file(Bundle.open(two)).write_text(text)
+    choices.choice_file(Bundle.open(two)).write_text(text)
     assert remembered(Bundle.open(two)) is None
     with open_session(Bundle.open(two)) as session:
-        assert session.precision == "fp32"
+        assert session.variant == "fp32"
 
 
 def test_a_cache_that_cannot_be_written(two: Path, cache: Path, capsys) -> None:
@@ -175,9 +182,52 @@ def test_threads_are_passed_and_not_remembered(two: Path, cache: Path) -> None:
     assert os.environ["XDG_CACHE_HOME"]
 
 
+def test_only_what_a_backend_may_take_is_a_candidate(two: Path) -> None:
+    bundle = Bundle.open(two)
+    for backend, names in field(bundle).items():
+        known = {"ncnn": ["fp32"], ORT: ["fp32", "fp16", "int8-u8s8"], "opencv": ["fp32", "fp16", "int8-u8s8"]}
+        assert names == known.get(backend.partition(":")[0], names)
+        assert backend.partition(":")[0] not in ("tensorrt", "tensorrt-rtx")  # no engine is there yet
+    assert field(bundle, ["tensorrt"]) == {"tensorrt": ["fp32", "fp16"]}
+    assert "bf16" not in [v.name for v in candidates(bundle, ORT)]
+
+
 def test_an_engine_is_tried_only_by_its_own_library(two: Path) -> None:
-    onnx = Bundle.open(two).manifest.variants[0]
-    engine = dataclasses.replace(onnx, kind="engine", targets=("tensorrt-rtx:sm86",))
-    backends = ("onnxruntime", "onnxruntime:cuda", "tensorrt", "tensorrt-rtx", "tensorrt-rtx:0")
-    assert [b for b in backends if tuning.opens(engine, b)] == ["tensorrt-rtx", "tensorrt-rtx:0"]
-    assert all(tuning.opens(onnx, b) for b in backends)
+    old = Bundle.open(two)
+    first = old.manifest.variants[0]
+    engine = dataclasses.replace(first, name="rtx", kind="engine", targets=("tensorrt-rtx:sm86",))
+    bundle = dataclasses.replace(old, manifest=dataclasses.replace(old.manifest, variants=(first, engine)))
+    takers = [b for b in (ORT, f"{ORT}:cuda", "openvino", "opencv", "ncnn", "tensorrt", "tensorrt-rtx")
+              if engine in candidates(bundle, b)]
+    assert takers == ["tensorrt-rtx"]
+
+
+def test_no_time_is_no_candidate_and_is_said(two: Path) -> None:
+    lines: list[str] = []
+    effort = dataclasses.replace(QUICK, total_s=-1.0)
+    found = tune(Bundle.open(two), [ORT], effort=effort, say=lines.append)
+    assert (found.timings, found.choice, lines) == ((), None, [f"{ORT} is left out: -1 s are over"])
+
+
+def test_a_device_that_is_only_listed_is_left_out(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(tuning, "field", lambda bundle, backends: {f"{ORT}:abacus": ["fp32"], f"{ORT}:cpu": ["fp32"]})
+    found = tune(Bundle.open(two), effort=QUICK, say=lines.append)
+    assert [t.device for t in found.timings] == ["cpu"]
+    assert f"{ORT}:abacus is left out: backend '{ORT}:abacus': got no such provider" in lines[1]
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
+def test_engines_need_the_library_and_the_gpu_they_are_for(two: Path, library: str, capsys) -> None:
+    try:
+        assert cuda.gpus()
+        pytest.skip("there is a GPU here")
+    except BackendError:
+        pass
+    assert main(["tune", str(two), "--engine", library]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"epee: --engine {library}: got ")
+    assert "the library is not installed" in line or "no NVIDIA GPU here" in line or "cuda.bindings" in line
+    assert line.count("\n") == 1
+    assert main(["tune", str(two), "--engine", "tensorflow"]) == 1
+    assert "expected tensorrt-rtx or tensorrt" in capsys.readouterr().err
