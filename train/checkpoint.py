@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: `best` holds what is exported, `last` all that a training needs to go on.
+"""Checkpoints as safetensors: `best` or `generator` holds what is exported, `last` all that a training needs to go on.
 
 Nothing is unpickled. Facts about the weights travel as JSON in the file's own metadata.
 """
@@ -21,10 +21,19 @@ from torch import Tensor, nn
 from ..runtime.errors import TrainingError
 from ..runtime.manifest import Fit
 from .config import from_dict
+from .networks.extractor import Extractor, ExtractorConfig
+from .networks.generator import Generator, GeneratorConfig
 from .networks.segmenter import Segmenter, SegmenterConfig
 
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, GENERATOR, LAST = "best.safetensors", "generator.safetensors", "last.safetensors"
 FORMAT = 1
+
+NETWORKS: dict[str, tuple[Any, type[Any]]] = {
+    "segment": (Segmenter, SegmenterConfig),
+    "generate": (Generator, GeneratorConfig),
+    "features": (Extractor, ExtractorConfig),
+}
+"""Task -> (network, its configuration)."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +41,10 @@ class Trained:
     """A trained network and what a bundle must say of it.
 
     Attributes:
-        task: `segment`.
+        task: `segment`, `generate` or `features`.
         network: in eval mode, float32, on the CPU.
         size_wh: the size it was trained at.
-        names, colours, ignore: of the classes.
+        names, colours, ignore: of the classes; a generator has no colours, and no names without labels.
         fit: how pictures of another size were fitted.
         data: what it was trained on, as given.
         provenance: preset, budget, seed, scores, versions.
@@ -53,17 +62,18 @@ class Trained:
 
 
 def load_trained(source: str | os.PathLike[str]) -> Trained:
-    """Opens the weights of a run folder (its `best.safetensors`) or of a `.safetensors` file.
+    """Opens the weights of a run folder (its `best` or `generator.safetensors`) or of a `.safetensors` file.
 
     Raises:
         TrainingError: nothing there, no checkpoint of ours, or one that is cut or of a newer format.
     """
     path = Path(source)
     if path.is_dir():
-        path = path / BEST
+        path = path / (GENERATOR if (path / GENERATOR).is_file() else BEST)
     tensors, facts = read(path)
     try:
-        network = Segmenter(from_dict(SegmenterConfig, facts["network"]))
+        kind, config = NETWORKS[facts["task"]]
+        network: nn.Module = kind(from_dict(config, facts["network"]))
         network.load_state_dict({k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")})
         return Trained(
             task=facts["task"], network=network.eval(), size_wh=tuple(facts["size_wh"]), names=tuple(facts["names"]),
@@ -131,11 +141,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` gave; learning rates are left as they are."""
+    """Puts back what `optimizer_tensors` gave; learning rates are left as they are.
+
+    Moments get the memory format of their weights: a fused optimizer walks through both as they lie in memory.
+    """
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
+        weight = weights[int(index)]
+        own = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value.clone()
+        state.setdefault(int(index), {})[name] = own
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

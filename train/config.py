@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError, TrainingError, near
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,6 +30,16 @@ def to_toml(config: Any) -> str:
         elif value is not None:
             lines.append(f"{f.name} = {_literal(value)}\n")
     return "".join(lines) + "".join(tables)
+
+
+def save_config(run: Path, config: Any) -> None:
+    """Makes the run's folder and writes config.toml. Raises TrainingError where it cannot."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"cannot write into '{run}'", got=error.strerror or str(error),
+                            do="name another --out") from None
 
 
 def read_toml(cls: type[C], path: Path) -> C:

@@ -83,6 +83,34 @@ def class_frequency(store: Store, limit: int = 128) -> NDArray[np.float64]:
     return counts / max(1, counts.sum())
 
 
+class Order:
+    """Which of `count` things make up step k: each epoch a permutation of its own, by (seed, epoch) alone.
+
+    Args:
+        count: how many things there are.
+        batch: things a step.
+        seed: of the order.
+    """
+
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        self._count, self._batch, self._seed = count, batch, seed
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which each is seen once (a last, smaller batch is left out; small sets wrap)."""
+        return max(1, self._count // self._batch)
+
+    def __call__(self, step: int) -> NDArray[np.int64]:
+        """Gives (batch,) indices."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if epoch not in self._orders:
+            order = np.random.default_rng((self._seed, 1 << 20, epoch)).permutation(self._count)
+            self._orders = {epoch: order, **{e: o for e, o in self._orders.items() if e == epoch - 1}}
+        order = self._orders[epoch]
+        return order[(within * self._batch + np.arange(self._batch)) % len(order)]
+
+
 class Batches:
     """Endless batches from step `start` on. A context manager; leaving it stops the threads.
 
@@ -97,23 +125,23 @@ class Batches:
     """
 
     def __init__(self, store: Store, batch: int, seed: int, how: Augment, start: int = 0, ahead: int = 0) -> None:
-        self._store, self._batch, self._seed, self._how = store, batch, seed, how
+        self._store, self._seed, self._how = store, seed, how
+        self._order = Order(len(store), batch, seed)
         self._step, self._ahead = start, ahead
         self._pool = ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 2)), thread_name_prefix="augment")
         self._waiting: deque[list[Future[Pair]]] = deque()
-        self._orders: dict[int, NDArray[np.int64]] = {}
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which each picture is seen once (a last, smaller batch is left out; small sets wrap)."""
-        return max(1, len(self._store) // self._batch)
+        return self._order.steps_per_epoch
 
     def __iter__(self) -> Iterator[Batch]:
         """Gives images (N, H, W, 3) uint8 BGR and masks (N, H, W) uint8, for step after step."""
         while True:
             while len(self._waiting) <= self._ahead:
-                self._waiting.append([self._pool.submit(self._make, self._step, slot, self._index(self._step, slot))
-                                      for slot in range(self._batch)])
+                self._waiting.append([self._pool.submit(self._make, self._step, slot, int(index))
+                                      for slot, index in enumerate(self._order(self._step))])
                 self._step += 1
             pairs = [future.result() for future in self._waiting.popleft()]
             yield np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
@@ -123,14 +151,6 @@ class Batches:
         image, mask = self._store[index]
         rng = np.random.default_rng((self._seed, step, slot))
         return augment(image, mask, self._how, self._store.data.ignore, rng)
-
-    def _index(self, step: int, slot: int) -> int:
-        epoch, within = divmod(step, self.steps_per_epoch)
-        if epoch not in self._orders:
-            order = np.random.default_rng((self._seed, 1 << 20, epoch)).permutation(len(self._store))
-            self._orders = {epoch: order, **{e: o for e, o in self._orders.items() if e == epoch - 1}}
-        order = self._orders[epoch]
-        return int(order[(within * self._batch + slot) % len(order)])
 
     def __enter__(self) -> Batches:
         return self

@@ -43,3 +43,18 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, ignore: int, 
     each = F.cross_entropy(logits, labels, weight=weights, ignore_index=ignore, reduction="sum")
     total = (weights[labels.clamp(max=len(weights) - 1)] * (labels != ignore)).sum()
     return each / torch.clamp(total, min=1e-6)
+
+
+def evidence(made: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+    """The two terms of a VAE's loss, in nats a picture: reconstruction and divergence (Kingma 2014, arXiv 1312.6114).
+
+    The deviation of a pixel is the best one for the batch, so that no weight has to be chosen between the two
+    (sigma-VAE, Rybkin 2021, arXiv 2006.13202): reconstruction = D/2 log MSE, D being the number of values of a picture.
+
+    Args:
+        made, images: (N, 3, H, W) float, -1 to 1.
+        mean, log_variance: (N, z) float, what the encoder says of `images`.
+    """
+    error = (made.float() - images).square().mean()
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1).mean()
+    return 0.5 * images[0].numel() * torch.log(error + 1e-8), divergence

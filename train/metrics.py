@@ -26,8 +26,8 @@ from .networks.segmenter import resize_logits
 class Journal:
     """Writes metrics.jsonl and TensorBoard events. A context manager.
 
-    metrics.jsonl has one JSON object a line: steps as {"step", "loss", "learning_rate", "elapsed_s"}, scores as
-    {"step", "elapsed_s", "miou", "pixel_accuracy"}.
+    metrics.jsonl has one JSON object a line with `step` and `elapsed_s`: steps with the loss, the learning rate and
+    what else the task measures, scores with theirs.
     """
 
     def __init__(self, run: Path, resume_at: int = 0) -> None:
@@ -45,15 +45,26 @@ class Journal:
 
     def write(self, step: int, elapsed_s: float, values: dict[str, float]) -> None:
         """Adds one line, and each value as a TensorBoard scalar."""
-        line = {"step": step, "elapsed_s": round(elapsed_s, 3), **{k: round(v, 6) for k, v in values.items()}}
+        self._line({"step": step, "elapsed_s": round(elapsed_s, 3), **{k: round(v, 6) for k, v in values.items()}})
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def event(self, step: int, elapsed_s: float, text: str) -> None:
+        """Adds a line {"step", "elapsed_s", "event"}, e.g. where a training went back."""
+        self._line({"step": step, "elapsed_s": round(elapsed_s, 3), "event": text})
+        self._board.add_text("event", text, step)
+
+    def picture(self, step: int, name: str, image: NDArray[Any]) -> None:
+        """Adds a picture to TensorBoard. `image` is (H, W, 3) uint8, BGR."""
+        self._board.add_image(name, image[..., ::-1], step, dataformats="HWC")
+
+    def _line(self, line: dict[str, Any]) -> None:
         try:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError as error:
             raise TrainingError(f"cannot write '{self._path}'", got=error.strerror or str(error),
                                 do="free some space, then go on with --resume") from None
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
 
     def _cut(self, step: int) -> None:
         """Drops lines after the checkpoint that a resumed training goes on from; they will come again."""

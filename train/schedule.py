@@ -1,7 +1,8 @@
-"""How a training's budget runs out: by epochs or by minutes, and the learning rate along it."""
+"""How a training's budget runs out: by steps or by minutes, and the learning rate along it."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -34,21 +35,15 @@ class Clock:
         return self.before_s + self.here_s
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up, then polynomial fall to 0 over the budget (Chen 2016, arXiv 1606.00915).
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a training may spend.
 
     Attributes:
-        peak: learning rate after warm-up.
-        warmup_steps: steps of the linear rise.
-        power: exponent of the fall.
-        steps: budget in steps, or
-        seconds: budget in wall time.
+        steps: in steps, or
+        seconds: in wall time.
     """
 
-    peak: float
-    warmup_steps: int
-    power: float
     steps: int | None = None
     seconds: float | None = None
 
@@ -58,16 +53,36 @@ class Schedule:
             return step / self.steps
         return elapsed_s / self.seconds if self.seconds else 1.0
 
-    def learning_rate(self, step: int, fraction: float) -> float:
-        """The rate for a step."""
-        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        return float(self.peak * rise * max(0.0, 1.0 - fraction) ** self.power)
-
     def left_s(self, fraction: float, here_fraction: float, here_s: float) -> float:
         """Seconds to the end, from the share `here_fraction` of the budget that took `here_s` in this process."""
         if self.seconds is not None:
             return self.seconds * (1.0 - fraction)
         return here_s * (1.0 - fraction) / max(1e-9, here_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Budget):
+    """Linear warm-up, then polynomial fall to 0 over the budget (Chen 2016, arXiv 1606.00915).
+
+    Attributes:
+        peak: learning rate after warm-up.
+        warmup_steps: steps of the linear rise.
+        power: exponent of the fall.
+    """
+
+    peak: float
+    warmup_steps: int
+    power: float
+
+    def learning_rate(self, step: int, fraction: float) -> float:
+        """The rate for a step."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        return float(self.peak * rise * max(0.0, 1.0 - fraction) ** self.power)
+
+
+def cosine(first: float, last: float, fraction: float) -> float:
+    """From `first` to `last` along half a cosine over the budget (Loshchilov 2016, arXiv 1608.03983)."""
+    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, fraction))))
 
 
 class Interrupt:

@@ -16,7 +16,7 @@ from ..runtime.dataset import Dataset, open_dataset
 from ..runtime.errors import DataError, TrainingError
 from ..runtime.manifest import Fit
 from . import checkpoint
-from .config import to_toml
+from .config import save_config
 from .data import Batches, Remembered, Store, class_frequency
 from .devices import pick_device, use_bf16
 from .losses import class_weights, cross_entropy
@@ -60,7 +60,7 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
     if resume:
         state.restore(out / checkpoint.LAST)
         progress.note(f"going on from step {state.step}, after {state.elapsed_s / 60:.1f} minutes")
-    prepare(out, config)
+    save_config(out, config)
     weights = torch.from_numpy(class_weights(class_frequency(store), config.weight_floor)).to(device)
     parameters = sum(p.numel() for p in network.parameters())
     progress.note(f"{len(train)} pictures at {size_wh[0]}x{size_wh[1]}, {parameters / 1e6:.2f} M parameters, "
@@ -127,8 +127,7 @@ def train_step(state: State, images: NDArray[Any], masks: NDArray[Any], weights:
         seed: with the step it decides which half-size grid is compared.
         device: where to compute.
     """
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    state.set_rate(rate)
     phase = np.random.default_rng((seed, 1 << 21, state.step)).integers(0, 2, 2)
     x = to_input(torch.from_numpy(images).to(device, non_blocking=True))
     labels = torch.from_numpy(masks).to(device, non_blocking=True).long()
@@ -190,7 +189,7 @@ def complete(config: SegmentConfig, train: Dataset) -> SegmentConfig:
 
 def make_schedule(config: SegmentConfig, steps_per_epoch: int) -> Schedule:
     """The schedule of a configuration's budget."""
-    return Schedule(config.learning_rate, config.warmup_steps, config.poly_power,
+    return Schedule(peak=config.learning_rate, warmup_steps=config.warmup_steps, power=config.poly_power,
                     steps=None if config.epochs is None else config.epochs * steps_per_epoch,
                     seconds=None if config.minutes is None else 60.0 * config.minutes)
 
@@ -205,13 +204,3 @@ def facts_of(config: SegmentConfig, data: Dataset) -> dict[str, Any]:
             "provenance": {"preset": config.preset, "data": Path(config.data).name, "seed": config.seed,
                            "epochs": config.epochs, "budget_minutes": config.minutes,
                            "torch": torch.__version__, "epee": version("epee")}}
-
-
-def prepare(out: Path, config: SegmentConfig) -> None:
-    """Makes the run's folder and writes config.toml. Raises TrainingError where it cannot."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.toml").write_text(to_toml(config), encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(f"cannot write into '{out}'", got=error.strerror or str(error),
-                            do="name another --out") from None

@@ -2,7 +2,7 @@ import os
 import signal
 
 import pytest
-from epee.train.schedule import Clock, Interrupt, Schedule
+from epee.train.schedule import Budget, Clock, Interrupt, Schedule, cosine
 
 STEPS = Schedule(peak=0.1, warmup_steps=10, power=0.9, steps=100)
 
@@ -16,14 +16,18 @@ def test_the_rate_rises_to_the_peak_and_falls_to_nothing():
 
 
 def test_minutes_are_spent_by_time_and_epochs_by_steps():
-    minutes = Schedule(0.1, 10, 0.9, seconds=60.0)
+    minutes = Budget(seconds=60.0)
     assert minutes.fraction(step=7, elapsed_s=15.0) == 0.25
     assert STEPS.fraction(step=25, elapsed_s=1e9) == 0.25
 
 
 def test_the_time_left_counts_what_this_process_did():
-    assert Schedule(0.1, 10, 0.9, seconds=60.0).left_s(0.25, 0.1, 3.0) == 45.0
+    assert Budget(seconds=60.0).left_s(0.25, 0.1, 3.0) == 45.0
     assert STEPS.left_s(fraction=0.5, here_fraction=0.25, here_s=10.0) == pytest.approx(20.0)
+
+
+def test_a_cosine_falls_from_first_to_last():
+    assert [cosine(4.0, 1.0, f) for f in (0.0, 0.5, 1.0, 2.0)] == pytest.approx([4.0, 2.5, 1.0, 1.0])
 
 
 def test_a_clock_goes_on_from_the_time_before():
