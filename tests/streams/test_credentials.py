@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import traceback
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +78,33 @@ def test_the_command_shows_them_nowhere(rtsp: RtspServer, tiny_bundle: Path, tmp
     written = [done.stdout, done.stderr, *(str(path) for path in tmp_path.rglob("*")),
                *(path.read_text() for path in tmp_path.rglob("*.jsonl"))]
     for text in written:
+        assert not [part for part in (*PARTS, "viewer:") if part in text], text
+
+
+def test_page_and_metrics_show_them_nowhere(jpegs: Any, tiny_bundle: Path) -> None:
+    """All that a browser or Prometheus gets of a run: pages, numbers, and the messages of the WebSocket."""
+    pytest.importorskip("onnxruntime")
+    for module in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(module)
+    client = pytest.importorskip("websockets.sync.client")
+    jpegs.password = PASSWORD
+    url = f"http://viewer:{QUOTED}@127.0.0.1:{jpegs.port}/live?token={QUOTED}"
+    command = [sys.executable, "-m", "epee", "run", str(tiny_bundle), "--source", url, "--sink", "web:0", "--seconds",
+               "30", "--json", "--backend", "onnxruntime"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        line = next(line for line in run.stderr if "http://127.0.0.1:" in line)
+        base = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
+        got = [line]
+        with client.connect(base.replace("http", "ws") + "/ws?credit=2", open_timeout=10) as viewer:
+            got += [str(viewer.recv(10)) for _ in range(3)]
+        for path in ("/", "/metrics", "/healthz"):
+            with urllib.request.urlopen(base + path, timeout=10) as answer:
+                got += [answer.read().decode(), str(answer.headers)]
+        run.send_signal(signal.SIGINT)
+        got += run.communicate(timeout=20)
+    assert "epee_frames_total" in "".join(got)
+    for text in got:
         assert not [part for part in (*PARTS, "viewer:") if part in text], text
 
 
