@@ -16,19 +16,20 @@ from ..runtime import bundle, pixels
 from ..runtime.dataset import SYNTHETIC, open_dataset
 from ..runtime.engines import parse_engine
 from ..runtime.errors import ConfigError, DataError, ExportError, near
-from ..runtime.manifest import Fit
+from ..runtime.manifest import Fit, Variant
 from ..train.checkpoint import load_trained
 from .budget import Budget, Step
 from .calibration import check_calibration, training_data
 from .candidate import FRAME, Candidate, from_trained
 from .engines import engines_of
+from .extractor import export_extractor
 from .foreign.described import Foreign
 from .foreign.opening import from_onnx, is_foreign
 from .foreign.targets import lacking
 from .kernels import UNVERIFIED, shows_int8
 from .quantize import check_engine
 from .schemes import SCHEMES
-from .variants import FAILED, UNMEASURED, Made, Maker
+from .variants import FAILED, UNMEASURED, WRITTEN, Made, Maker
 
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "fp32": ("fp32",), "fp16": ("fp16",), "int8": ("int8-u8s8", "int8-s8s8"), **{name: (name,) for name in SCHEMES}}
@@ -128,6 +129,9 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
     """
     started_s = time.monotonic()
     names = variant_names(precisions)
+    if foreign is None and not is_foreign(source) and (trained := load_trained(source)).task == "features":
+        check_plain(names, size_wh in (None, trained.size_wh), calibration, engine)
+        return extractor_report(*export_extractor(trained, out, say), Path(out))
     if engine:
         parse_engine(engine)
     budget = budget or Budget()
@@ -161,6 +165,19 @@ def export_bundle(source: str | os.PathLike[str], out: str | os.PathLike[str], *
         bundle.save(folder, manifest, goldens)
         rows = tuple(_verified(bundle.Bundle(folder, manifest), row_of(m)) for m in made)
     return ExportReport(Path(out), rows, time.monotonic() - started_s, missing)
+
+
+def check_plain(names: Sequence[str], own_size: bool, calibration: str | None, engine: str | None) -> None:
+    """Raises ExportError where an extractor is to be anything but what was trained."""
+    if names != ["fp32"] or not own_size or calibration or engine:
+        raise ExportError("options for a feature extractor", got="a size, a precision, a calibration or an engine",
+                          expected="fp32 at the size of its training", do="leave them out: its scores must not vary")
+
+
+def extractor_report(variant: Variant, seconds: float, out: Path) -> ExportReport:
+    """The report of a feature extractor's export."""
+    row = Row(variant.precision, variant.name, variant.file, variant.bytes, variant.parity, WRITTEN)
+    return ExportReport(out, (row,), seconds)
 
 
 def _opener(source: str | os.PathLike[str], name: str, size_wh: tuple[int, int] | None, foreign: Foreign | None,

@@ -9,13 +9,17 @@ The tail, from logits to class ids, decides much of the time of a small network,
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..runtime.errors import ExportError
+from ..train.networks.extractor import Extractor
 from ..train.networks.segmenter import Segmenter
 from .tails import TAIL, TAILS
+
+N = TypeVar("N", Segmenter, Extractor)
 
 
 class FusedSegmenter(nn.Module):
@@ -54,7 +58,7 @@ class FusedSegmenter(nn.Module):
 
 
 @torch.no_grad()
-def fold(network: Segmenter) -> Segmenter:
+def fold(network: N) -> N:
     """Gives a copy for frames of 0 to 255, without batch norm; its answers differ by rounding alone.
 
     Zero padding stays right, because black is 0 on both scales.

@@ -58,10 +58,10 @@ parameters at 480x360 with 11 classes, two cores; the last column was timed once
 | smooth | 0.6934 | 0.9931 | 5.2 ms | 0.9 / 1.2 ms |
 | half | 0.6926 | 0.9907 | 5.0 ms | 0.6 / 0.9 ms |
 
-Tried by hand on the same logits and left: bytes instead of floats before the resize (ONNX Runtime resizes them at half the speed, 4 ms), a chain
-of Greater and Where (3.7 / 2.7 ms), class ids in the low digits of the logits and a ReduceMax (3.0 / 3.0 ms), all rows
-and half of the columns (mIoU 0.6929), two thirds of both (the mean of its samples lies off the pixel's centre, which moves
-edges by a quarter of a pixel)."""
+Tried by hand on the same logits and left: bytes instead of floats before the resize (ONNX Runtime resizes them at half
+the speed, 4 ms), a chain of Greater and Where (3.7 / 2.7 ms), class ids in the low digits of the logits and a ReduceMax
+(3.0 / 3.0 ms), all rows and half of the columns (mIoU 0.6929), two thirds of both (the mean of its samples lies off the
+pixel's centre, which moves edges by a quarter of a pixel)."""
 TAIL = "tall"
 
 

@@ -26,7 +26,7 @@ from .picture_exam import Features, picture_exams
 from .quantize import Quantizer
 from .schemes import Scheme
 from .search import search
-from .speed import cannot_time, frame_ms
+from .speed import beside_float, cannot_time, frame_ms
 
 WRITTEN, UNMEASURED, REFUSED, FAILED = "written", "unmeasured", "refused", "failed"
 TOLERANCES = {"fp32": Tolerance(min_equal=0.999), "fp16": Tolerance(min_equal=0.99)}
@@ -120,7 +120,7 @@ class Maker:
         got, want = (np.stack(outputs_of(m, self.frames)) for m in (found.model, self.candidate.model))
         parity["equal"] = equal_share(got, want, PICTURE_STEP if self.candidate.makes_pictures else 0)
         parity["frames"] = float(len(got))
-        found, status, reason = _compared(found, absent)
+        found, status, reason = self._compared(found, absent)
         variant = None if status == REFUSED else self._int8_variant(scheme, found, parity)
         return Made(scheme.name, "int8", variant, parity, status, reason, found.steps)
 
@@ -162,6 +162,14 @@ class Maker:
     def _clock(self, models: Mapping[str, Any]) -> dict[str, float]:
         return frame_ms(self.candidate, models, self.frames[:2])
 
+    def _compared(self, found: Outcome, absent: str) -> tuple[Outcome, str, str]:
+        """Sets a plan beside float32. Gives it with the step, its status and a reason."""
+        if found.ms is None or found.float_ms is None:
+            return found, UNMEASURED, absent
+        kept, reason = beside_float(self.candidate, found.model, self.frames[:2], found.ms, found.float_ms)
+        step = Step("beside fp32", None, round(found.ms, 3), reason if kept else f"left out: {reason}")
+        return replace(found, steps=(*found.steps, step)), WRITTEN if kept else REFUSED, reason
+
     def _int8_variant(self, scheme: Scheme, found: Outcome, parity: Mapping[str, float | None]) -> Variant:
         answers = np.stack(outputs_of(found.model, list(self.goldens[FRAME])))
         step = PICTURE_STEP if self.candidate.makes_pictures else 0
@@ -193,13 +201,3 @@ class Maker:
         measured = {k: v for k, v in parity.items() if v is not None}
         return Variant(name, path.name, "onnx", precision, bundle.sha256(path), path.stat().st_size, built_with,
                        measured, tolerance, targets, extra)
-
-
-def _compared(found: Outcome, absent: str) -> tuple[Outcome, str, str]:
-    """Sets a plan beside float32, the next precision on a CPU. Gives it with the step, its status and a reason."""
-    if found.ms is None or found.float_ms is None:
-        return found, UNMEASURED, absent
-    status, verdict = (WRITTEN, "faster") if found.ms < found.float_ms else (REFUSED, "not faster")
-    reason = f"{verdict} than fp32 in ONNX Runtime here: {found.ms:.2f} ms against {found.float_ms:.2f} ms"
-    step = Step("beside fp32", None, round(found.ms, 3), reason if status == WRITTEN else f"left out: {reason}")
-    return replace(found, steps=(*found.steps, step)), status, reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,14 @@ def test_every_variant_has_a_row(whole: ExportReport) -> None:
     assert {"fp32", "int8-s8s8"} <= set(rows)
     assert rows["fp32"].status == "written"
     assert rows["fp32"].parity["equal"] >= 0.9995
-    for name in {"fp16", "int8-u8s8"} & set(rows):  # so small a network need not be faster in INT8
-        assert rows[name].status in ("written", "refused"), rows[name].reason
+    if "fp16" in rows:
+        assert rows["fp16"].status in ("written", "refused"), rows["fp16"].reason
+    if "int8-u8s8" in rows:  # so small a network need not be faster in INT8; it stays where one runtime is
+        times = re.findall(r"([\d.]+) ms against ([\d.]+) ms", rows["int8-u8s8"].reason)
+        assert len(times) in (1, 2), rows["int8-u8s8"].reason
+        faster = any(float(a) < float(b) for a, b in times)
+        same = any(a == b for a, b in times)
+        assert same or (rows["int8-u8s8"].status == "written") == faster, rows["int8-u8s8"]
     assert rows["int8-s8s8"].status == "unmeasured", rows["int8-s8s8"].reason
 
 
