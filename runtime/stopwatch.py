@@ -27,6 +27,8 @@ from .variants import choose_variant
 from .verify import Named, answer, compare, read_goldens
 
 WARM_CALLS = 3
+NEAR = 2.0
+"""What takes longer than so many times the fastest of its backend in the first round has no further one."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def time_variants(bundle: Bundle, pairs: Sequence[tuple[str, str]], *, seconds: 
         bundle: goldens are its frames.
         pairs: (`NAME[:DEVICE]`, variant's name) each.
         seconds: of calls in each round, start apart.
-        rounds: how often each variant has its turn.
+        rounds: how often each variant has its turn, unless it is far behind after the first.
         threads: compute threads; 0 leaves it to the backend.
         timeout_s: for all variants of a backend together.
 
@@ -99,9 +101,10 @@ def _work(job: dict[str, Any]) -> list[Timing]:
     bundle = Bundle.open(job["bundle"])
     goldens = read_goldens(bundle)
     timings = {variant: _first(bundle, goldens, job, variant) for variant in job["variants"]}
+    fastest = min((t.ms for t in timings.values() if t.ms is not None), default=0.0)
     for _ in range(job["rounds"] - 1):
         for variant, timing in timings.items():
-            if timing.ms is not None:
+            if timing.ms is not None and timing.ms <= NEAR * fastest:
                 with open_session(bundle, job["backend"], variant, threads=job["threads"]) as session:
                     timings[variant] = replace(timing, ms=min(timing.ms, _time(session, goldens, job["seconds"])))
     return list(timings.values())

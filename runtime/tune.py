@@ -40,7 +40,7 @@ class Effort:
     total_s: float = math.inf
 
 
-THOROUGH, QUICK = Effort(0.25, 3, 120.0), Effort(0.08, 1, 20.0, 6.0)
+THOROUGH, QUICK = Effort(0.2, 3, 120.0), Effort(0.08, 1, 20.0, 6.0)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What `epee run` costs over the bare model: time a frame of the whole command over the session's own.
 
-    python -m epee.benchmarks.studies.overhead BUNDLE [--size 480x360] [--sink null] [--rounds 5] [--threads 2]
+    python -m epee.benchmarks.studies.overhead BUNDLE [--size 480x360] [--sink null] [--precision fp32]
 
-Draws a clip of a street, then in turn, each in a process of its own: the bundle's fp32 graph alone in ONNX Runtime, on
+Draws a clip of a street, then in turn, each in a process of its own: the bundle's graph alone in ONNX Runtime, on
 the clip's first frame again and again; and `epee run` over the clip with the same backend, precision and threads. The
 figure is the median of (seconds / frames of the run) / (mean time of the bare call). Below 1 it means that the frames
 which the run computes side by side, a thread each, are more than one frame on all threads.
@@ -51,11 +51,12 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("--size", default="480x360", type=parse_size, help="of the clip")
     parser.add_argument("--sink", default="null")
+    parser.add_argument("--precision", default="fp32", help="a variant's name")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     bundle = Bundle.open(args.bundle)
-    model = bundle.file(bundle.manifest.variant("fp32"))
+    model = bundle.file(bundle.manifest.variant(args.precision))
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "street.mp4"
@@ -63,7 +64,7 @@ def main() -> None:
         for _ in range(args.rounds):
             bare_ms = float(child("-c", BARE, model, clip, args.threads))
             run = json.loads(child("-m", "epee", "run", bundle.path, "--source", clip, "--sink", args.sink, "--backend",
-                                   "onnxruntime", "--precision", "fp32", "--threads", args.threads, "--json"))
+                                   "onnxruntime", "--precision", args.precision, "--threads", args.threads, "--json"))
             run_ms = 1e3 * run["seconds"] / run["frames"]
             ratios.append(run_ms / bare_ms)
             print(f"bare {bare_ms:.2f} ms, whole frame {run_ms:.2f} ms, ratio {ratios[-1]:.3f}", flush=True)
