@@ -7,6 +7,7 @@ import sys
 import time
 
 from .cli import DONE, FAILED, Command, Report
+from .quality import options as quality_options
 from .running import RUN
 
 __all__ = ["DOCTOR", "EVAL", "INSPECT", "RUN", "TUNE", "VERIFY"]
@@ -40,23 +41,29 @@ def _doctor(args: argparse.Namespace) -> Report:
 
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="a bundle's folder, or the name of one that ships")
-    parser.add_argument("--data", required=True, help="a dataset YAML, or synthetic:street")
-    parser.add_argument("--split", default="val", help="train, val or test (default: %(default)s)")
+    parser.add_argument("bundle", help="a bundle's folder, or the name of one that ships; for scores of generated "
+                        "pictures also a folder or a zip of them")
+    parser.add_argument("--data", required=True,
+                        help="a dataset YAML, or synthetic:street; for generated pictures a folder or zip of real ones")
+    parser.add_argument("--split", help="train, val or test (default: val, for generated pictures test)")
     parser.add_argument("--backend", default="auto", help="NAME[:DEVICE] (default: the first available)")
     parser.add_argument("--precision", default="auto", help="a variant or precision (default: the bundle's first)")
     parser.add_argument("--threads", type=int, default=0, help="compute threads (default: the backend's choice)")
     parser.add_argument("--limit", type=positive, metavar="N", help="score only the first N images")
+    quality_options.arguments(parser)
 
 
 def _eval(args: argparse.Namespace) -> Report:
     from .bundle import Bundle
     from .evaluate import evaluate, render
+    from .quality import command, scoring
 
     with ProgressLine("scored") as progress:
-        bundle = Bundle.open(args.bundle)
+        if command.is_pictures(args.bundle) or (bundle := Bundle.open(args.bundle)).manifest.task == "generate":
+            found = command.score(args, progress)
+            return Report(found.to_json(), scoring.render(found))
         precision = bundle.manifest.variants[0].name if args.precision == "auto" else args.precision
-        scores = evaluate(bundle, args.data, args.split, backend=args.backend, precision=precision,
+        scores = evaluate(bundle, args.data, args.split or "val", backend=args.backend, precision=precision,
                           threads=args.threads, limit=args.limit, progress=progress)
     return Report(scores.to_json(), render(scores))
 

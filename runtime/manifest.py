@@ -16,7 +16,7 @@ from .errors import BundleError
 
 FORMAT = 1
 KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
-TASKS = ("segment", "translate", "enhance", "generate", "animate")
+TASKS = ("segment", "translate", "enhance", "generate", "animate", "features")
 FIT_MODES = ("stretch", "letterbox", "crop")
 INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
 
@@ -75,10 +75,12 @@ class Tolerance:
     Attributes:
         min_equal: least share of equal values (class ids, or pixels within `max_step`), 0 to 1.
         max_step: two picture values within this many grey levels count as equal; 0 for class ids.
+        max_share: two float values count as equal within this share of the golden's largest magnitude.
     """
 
     min_equal: float = 0.999
     max_step: int = 0
+    max_share: float = 0.01
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ def _windowed(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(sum(weight * rows[:, i:i + w] for i, weight in enumerate(weights)))
 
 
+def close_share(a: NDArray[Any], b: NDArray[Any], max_share: float) -> float:
+    """Share of float values, 0 to 1, that lie within a share of the largest magnitude of `b`."""
+    return float(np.mean(np.abs(a - b) <= max_share * np.abs(b).max()))
+
+
 def equal_share(a: NDArray[Any], b: NDArray[Any], max_step: int = 0) -> float:
     """Share of equal values, 0 to 1; values within `max_step` of each other count as equal."""
     if max_step == 0:

@@ -13,7 +13,7 @@ from .backends import Session, candidates, describe, load, open_session, parse_b
 from .bundle import GOLDEN, Bundle
 from .errors import BundleError, EpeeError, Unsupported
 from .manifest import TensorSpec, Tolerance, Variant
-from .scores import equal_share
+from .scores import close_share, equal_share
 from .variants import choose_variant, variants_of
 
 Named = dict[str, NDArray[Any]]
@@ -136,7 +136,8 @@ def compare(outputs: Sequence[TensorSpec], answers: Named, goldens: Named, toler
             yield spec.name, 0.0, "got values that are not finite"
         else:
             step = tolerance.max_step + (SCORE_STEP if spec.pixel == "score8" else 0)
-            share = equal_share(got, want, step)
+            floats = got.dtype.kind == "f"
+            share = close_share(got, want, tolerance.max_share) if floats else equal_share(got, want, step)
             low = share < tolerance.min_equal
             yield spec.name, share, f"got {share:.5f} equal, expected {tolerance.min_equal:g}" if low else ""
 
