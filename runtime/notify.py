@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 
 from .timing import now_s
 
@@ -40,5 +41,6 @@ class Watchdog:
 
     def _send(self, text: str) -> None:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end, suppress(BlockingIOError):
+            end.setblocking(False)  # a reader whose queue is full must not hold a stream up
             end.sendto(text.encode(), address)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -198,20 +199,32 @@ def test_a_hangup_opens_the_bundle_again_and_a_bad_one_is_refused(tiny_copy: Pat
 def test_systemd_hears_that_it_is_ready_alive_and_stopping(tiny_bundle: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
+        said: list[str] = []
+
+        def listen() -> None:
+            while "STOPPING=1" not in said:
+                said.append(systemd.recv(100).decode())
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
         done = epee(tiny_bundle, "--source", "synthetic:street?size=96x72", "--sink", "null", "--seconds", 0.5,
                     "--backend", "onnxruntime",
                     env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"})
         assert done.returncode == 0, done.stderr
-        systemd.setblocking(False)
-        said = []
-        try:
-            while True:
-                said.append(systemd.recv(100).decode())
-        except BlockingIOError:
-            pass
+        listener.join(10)
     assert said[0] == "READY=1"
     assert said.count("WATCHDOG=1") > 3
     assert said[-1] == "STOPPING=1"
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_systemd_that_does_not_listen_holds_nothing_up(tiny_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        done = epee(tiny_bundle, "--source", "synthetic:street?size=96x72", "--sink", "null", "--seconds", 0.5,
+                    "--backend", "onnxruntime",
+                    env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000"})
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
