@@ -42,7 +42,7 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	@echo "== tests (pytest)"
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
