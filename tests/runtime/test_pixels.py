@@ -140,3 +140,28 @@ def test_shares_count_classes_alone() -> None:
     shares = pixels.class_shares(mask, ("a", "b", "c", "d"))
     assert shares == pytest.approx({"a": 2 / 6, "b": 1 / 6, "c": 3 / 6, "d": 0})
     assert pixels.class_shares(np.full((2, 2), 255, np.uint8), ("a",)) == {"a": 0}
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_nearest_enlargement_is_opencvs_exact_one(channels: tuple[int, ...]) -> None:
+    cv2: Any = pytest.importorskip("cv2")
+    rng = np.random.default_rng(3)
+    for h, w, to_h, to_w in ((36, 48, 72, 128), (7, 5, 61, 3), (1, 1, 9, 9), (180, 240, 719, 1281), (33, 20, 34, 20)):
+        image = rng.integers(0, 255, (h, w, *channels), np.uint8)
+        want = cv2.resize(image, (to_w, to_h), interpolation=cv2.INTER_NEAREST_EXACT)
+        np.testing.assert_array_equal(pixels.resize(image, (to_h, to_w), "nearest"), want)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_an_overlay_is_the_weighted_mean_within_a_grey_level(tiny_bundle: Any, strength: float, scale: int) -> None:
+    manifest = Bundle.open(tiny_bundle).manifest
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 256, (24 * scale, 32 * scale, 3), np.uint8)
+    mask = rng.integers(0, len(manifest.classes), (24, 32)).astype(np.uint8)
+    colours = np.array(manifest.colours)[mask.repeat(scale, 0).repeat(scale, 1)][..., ::-1]
+    want = (1 - strength) * image + strength * colours
+    before = image.copy()
+    got = pixels.overlay(image, mask, manifest, strength=strength)
+    assert np.abs(got - want).max() <= 1.01
+    np.testing.assert_array_equal(image, before)

@@ -161,3 +161,21 @@ def test_nothing_happens_to_a_bundle_that_stays(model: Model, link: Path) -> Non
     assert model.session is session
     assert bundles.counts == {"done": 0, "refused": 0}
     assert not [t for t in threading.enumerate() if t.name == "epee-bundle"]
+
+
+def test_a_bundle_is_replaced_while_it_computes_in_bf16(link: Path, tmp_path: Path) -> None:
+    """bf16 is no file of the bundle: the replacement has to find the way to it as the first opening did."""
+    pytest.importorskip("openvino")
+    try:
+        opened = open_model(link, "openvino", "bf16")
+    except BackendError as error:
+        pytest.skip(f"no bf16 here: {error}")
+    with opened as model, Replacing(model, str(link), "auto", "auto") as replacing:
+        other = tmp_path / "next"
+        other.symlink_to("other.epee")
+        other.rename(link)
+        end_s = time.monotonic() + 20
+        while not replacing.counts["done"] and time.monotonic() < end_s:
+            time.sleep(0.05)
+        assert replacing.counts == {"done": 1, "refused": 0}
+        assert (model.manifest.name, model.session.variant) == ("other", "bf16")
