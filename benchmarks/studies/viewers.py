@@ -16,9 +16,8 @@ The viewers alone, for a page that runs already; waits for it, and ends with it.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
-import selectors
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from typing import IO, Any, cast
-from urllib.parse import urlsplit
 
 from ...runtime.bundle import Bundle
 from ...runtime.cli import parse_size
@@ -40,8 +38,6 @@ SEED, PICTURES = 77, 24
 LOADS = ((0, 0), (1, 15), (50, 5))
 """Viewers, and frames a second for each."""
 SETTLE_S = 1.0
-HANDSHAKE = ("GET /ws?fps={fps} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Key: ZXBlZSBsb29rcyBvbmNlIQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 
 
 def main() -> None:
@@ -154,29 +150,33 @@ class Circle(Opened):
 
 
 def drain(url: str, viewers: int, fps: float) -> None:
-    """Opens WebSockets and throws away what comes, until the page goes."""
-    place = urlsplit(url)
-    address = (place.hostname or "localhost", place.port or 80)
-    with selectors.DefaultSelector() as selector:
-        for _ in range(viewers):
-            one = patient(address)
-            one.sendall(HANDSHAKE.format(fps=fps, host=place.netloc).encode())
-            selector.register(one, selectors.EVENT_READ)
-        room = bytearray(1 << 20)
-        while selector.get_map():
-            for key, _ in selector.select():
-                if not key.fileobj.recv_into(room):  # type: ignore[union-attr]
-                    selector.unregister(key.fileobj)
+    """Opens WebSockets and throws away what comes, until the page goes; prints what came a second."""
+    asyncio.run(_drain(url, viewers, fps))
 
 
-def patient(address: tuple[str, int]) -> socket.socket:
-    """A connection, once somebody listens there."""
-    while True:
-        one = socket.socket()
-        if one.connect_ex(address) == 0:
-            return one
-        one.close()
-        time.sleep(0.1)
+async def _drain(url: str, viewers: int, fps: float) -> None:
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import ConnectionClosed
+
+    address = f"{url.replace('http', 'ws', 1)}ws?fps={fps:g}"
+    frames = [0] * viewers
+
+    async def look(number: int) -> None:
+        while True:
+            try:
+                socket = await connect(address, max_size=None, compression=None)
+                break
+            except OSError:
+                await asyncio.sleep(0.1)
+        try:
+            async for message in socket:
+                frames[number] += isinstance(message, bytes)
+        except ConnectionClosed:
+            return
+
+    begin_s = now_s()
+    await asyncio.gather(*(look(number) for number in range(viewers)))
+    print(f"{viewers} viewers: {sum(frames) / viewers / (now_s() - begin_s):.1f} frames a second each", flush=True)
 
 
 def metric(url: str, name: str) -> float:

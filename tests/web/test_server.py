@@ -159,20 +159,37 @@ def test_a_paused_viewer_gets_statistics_alone(show: Show) -> None:
 def test_a_viewer_that_never_reads_stops_nothing(show: Show, eventually: Any) -> None:
     showing = show(fps=100.0)
     host, port = "127.0.0.1", int(showing.url.rstrip("/").rpartition(":")[2])
-    stuck = []
-    for _ in range(5):
-        one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        one.connect((host, port))
-        one.sendall(f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-        stuck.append(one)
+    stuck = [mute(host, port, 4096) for _ in range(5)]
     with look(showing) as viewer:
         assert len({header["index"] for header in frames(viewer, 20)}) == 20
         before = showing.metric('epee_frames_total{source="gate"}')
         eventually(lambda: showing.metric('epee_frames_total{source="gate"}') > before + 20)
     for one in stuck:
         one.close()
+
+
+def test_a_viewer_that_gives_no_sign_of_life_is_sent_away_in_silence(
+        show: Show, eventually: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("epee.runtime.sinks.web.server.PING_S", 0.2)
+    showing = show(fps=200.0)
+    host, port = "127.0.0.1", int(showing.url.rstrip("/").rpartition(":")[2])
+    for _ in range(3):
+        with mute(host, port) as one:
+            one.settimeout(10)
+            while one.recv(1 << 16):
+                pass
+    eventually(lambda: showing.metric("epee_web_viewers") == 0)
+    assert not caplog.records
+
+
+def mute(host: str, port: int, room: int = 1 << 16) -> socket.socket:
+    """A viewer that says nothing after its greeting, and takes so many bytes before it reads."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    one.connect((host, port))
+    one.sendall(f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+    return one
 
 
 def test_a_sender_of_nonsense_is_sent_away(show: Show) -> None:

@@ -143,7 +143,7 @@ class Feed:
             full = len(recent) == self._recent.maxlen
         span_s = min(WINDOW_S, now - self._begun_s) if not full else now - recent[0][0]
         _, age_ms, infer_ms = np.median(np.array(recent), 0).tolist() if recent else (0.0, None, None)
-        h, w = newest.frame.size_hw if newest else (0, 0)
+        h, w = newest.size_hw if newest else (0, 0)
         return {**self.state(), "frames": frames, "size": [w, h], "shares": newest.shares if newest else {},
                 "fps": round(len(recent) / max(span_s, 0.1), 2) if frames else None,
                 "age_ms": age_ms and round(age_ms, 2), "infer_ms": infer_ms and round(infer_ms, 2)}
@@ -159,11 +159,12 @@ class Feed:
         self.history.append([stats[key] for key in CHARTED])
 
     def facts(self) -> dict[str, Any]:
-        """What a page is told once: the model, its classes and colours, what computes, and the charts so far."""
+        """What a page is told once: the model, the classes it tells apart, what computes, and the charts so far."""
         info = self.info
         manifest = self.manifest
+        classes = manifest.classes if any(spec.name == "mask" for spec in manifest.outputs) else ()
         return {"name": self.name, "model": manifest.name, "task": manifest.task, "backend": info.backend,
                 "device": info.device, "precision": info.precision, "history": list(self.history),
                 "classes": [{"name": name, "colour": colour}
-                            for name, colour in zip_longest(manifest.classes, manifest.colours[:len(manifest.classes)],
+                            for name, colour in zip_longest(classes, manifest.colours[:len(classes)],
                                                             fillvalue=GREY)]}

@@ -2,9 +2,9 @@
 
     4 bytes: length of the header, big endian | header: JSON | JPEG | PNG
 
-The header says `source`, `index`, `time`, `age_ms`, `shares`, `size` (the source's, width first), `box` (which part of
-the picture the mask covers, as fractions x, y, w, h) and `jpeg`, the JPEG's bytes. Where there is no mask, the picture
-is the network's own, and the PNG is empty.
+The header says `source`, `index`, `time`, `age_ms`, `shares`, `size` (the source's, or a generator's picture's, width
+first), `box` (which part of the picture the mask covers, as fractions x, y, w, h) and `jpeg`, the JPEG's bytes. Where
+there is no mask, the picture is the network's own, and the PNG is empty.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def pack(result: Result, source: str, width: int, quality: int) -> bytes:
         quality: of the JPEG, 1 to 100.
     """
     frame, masked = result.frame, "mask" in result.outputs
-    h, w = frame.size_hw
-    jpeg = encode_jpeg(frame.image if masked else result.outputs["image"], width, quality)
+    h, w = result.size_hw
+    jpeg = encode_jpeg(frame.image if masked else result.picture, width, quality)
     png, box = b"", [0.0, 0.0, 1.0, 1.0]
     if masked:
         mask, fit = result.outputs["mask"], result.manifest.fit

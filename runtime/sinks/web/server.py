@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ...sources import Status
 
 STOP_S = 10.0
+PING_S = 20.0
+"""A viewer is asked for a sign of life so often, and sent away where it gives none for as long."""
 WAITING_BYTES = 1 << 18
 """What may wait in the system for a viewer that reads slowly: a few frames."""
 _OPEN: dict[tuple[str, int], Server] = {}
@@ -60,7 +62,8 @@ class Server:
         self._hub = Hub(address)
         config = uvicorn.Config(build_app(self._hub, token, port), log_config=None, log_level="error", access_log=False,
                                 lifespan="off", ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=4096,
-                                server_header=False, timeout_graceful_shutdown=1)
+                                ws_ping_interval=PING_S, ws_ping_timeout=PING_S, server_header=False,
+                                timeout_graceful_shutdown=1)
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="epee-web", daemon=True)
         self._thread.start()

@@ -47,14 +47,17 @@ async def _send(socket: WebSocket, hub: Hub, viewer: Viewer) -> None:
     while True:
         await viewer.news.wait()
         viewer.news.clear()
-        while viewer.texts:
-            await socket.send_text(viewer.texts.pop(next(iter(viewer.texts))))
-        packet, viewer.packet = viewer.packet, None
-        if packet is not None:
-            viewer.sent()
-            await socket.send_bytes(packet)
-            hub.sent += 1
-            hub.ask(viewer)
+        try:
+            while viewer.texts:
+                await socket.send_text(viewer.texts.pop(next(iter(viewer.texts))))
+            packet, viewer.packet = viewer.packet, None
+            if packet is not None:
+                viewer.sent()
+                await socket.send_bytes(packet)
+                hub.sent += 1
+                hub.ask(viewer)
+        except RuntimeError:  # what is sent after a viewer that answers no ping was closed
+            raise WebSocketDisconnect(1006) from None
 
 
 async def _receive(socket: WebSocket, hub: Hub, viewer: Viewer) -> None:

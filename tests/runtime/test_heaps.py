@@ -1,0 +1,43 @@
+"""The heaps of a long-running command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+WORK = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+gate = threading.Barrier(8)
+threads = [threading.Thread(target=lambda: (libc.malloc(64), gate.wait())) for _ in range(8)]
+[t.start() for t in threads]; [t.join() for t in threads]
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+libc.fopen.restype, libc.fopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_char_p]
+libc.fclose.argtypes = [ctypes.c_void_p]
+import sys
+file = libc.fopen(sys.argv[1].encode(), b"w"); libc.malloc_info(0, file); libc.fclose(file)
+"""
+
+
+def heaps_of(path: str, **environment: str) -> tuple[str, int]:
+    """Whether a fresh process bounded its heaps, and how many it has after eight threads took memory."""
+    code = ("import threading\nfrom epee.runtime.heaps import bound_heaps\nbounded = bound_heaps()\n" + WORK
+            + "print(bounded)")
+    environment = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"} | environment
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True,
+                          env=environment)
+    with open(path, encoding="utf-8") as file:
+        return done.stdout.strip(), file.read().count("<heap nr=")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_all_threads_share_two_heaps_unless_told_otherwise(tmp_path: object) -> None:
+    assert heaps_of(f"{tmp_path}/bounded.xml") == ("True", 2)
+    said, heaps = heaps_of(f"{tmp_path}/told.xml", MALLOC_ARENA_MAX="5")
+    assert said == "False"
+    assert heaps == 5
