@@ -1,13 +1,14 @@
-"""One measurement in a process of its own: `python -m epee.benchmarks.worker JOB.json ANSWER.json`.
+"""One measurement in a process of its own: `python -m epee.benchmarks.worker < JOB.json > ANSWER.json`.
 
-A process a measurement, because idle threads of one runtime spin beside the next one's, and because a runtime that
-crashes must not take the table with it.
+A process a measurement, because idle threads of one runtime spin beside the next one's, because a process is what
+repeats (memory comes to lie elsewhere, threads on other cores), and because a runtime that crashes must not take the
+table with it.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
+import os
 import resource
 import sys
 import time
@@ -15,77 +16,103 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..runtime.backends import open_session
 from ..runtime.bundle import Bundle
-from ..runtime.errors import EpeeError
-from ..runtime.timing import measure
+from ..runtime.errors import BackendError, EpeeError
+from ..runtime.timing import cpus
 from ..runtime.variants import choose_variant
-from ..runtime.verify import answer, compare, read_goldens
+from ..runtime.verify import Named, read_goldens
+from . import energy, quality, scenarios
+from .conditions import Watch
+from .rows import Settings
 
-WARM_CALLS, WARM_S, WARM_LIMIT_S, MIN_CALLS = 5, 0.2, 2.0, 10
+MOST_DEPTH = 4
+"""Calls in flight where they overlap: one a thread, up to so many, as `epee run` has them."""
 
 
 def main() -> int:
     """Reads the job, writes what it measured, or `{"error": line}`."""
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # runtimes that print shall not print into the answer
+    job = json.load(sys.stdin)
     try:
         found = JOBS[job["kind"]](job)
     except EpeeError as error:
         found = {"error": str(error)}
     except Exception as error:
         found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
+    with answer:
+        json.dump(found, answer)
     return 0
 
 
-def latency(job: dict[str, Any]) -> dict[str, Any]:
-    """Times single frames, one after the other, on the bundle's golden inputs.
+def timed(job: dict[str, Any]) -> dict[str, Any]:
+    """Opens a session, lets it answer, warm up, and go through a scenario, and checks that it answers right.
 
     Returns:
-        `device`, `cold_start_ms` (open to first answer), `samples_ms` (every call), `peak_rss_mb`, and what the
-        goldens say: `golden_equal` (0 to 1) and `wrong` (lines).
+        Fields of a `rows.Round`, and `facts` for the row: `device`, `computed`, `golden_equal`, `wrong`, `quality`,
+        `energy` (what its figure covers, or why there is none).
     """
-    bundle = Bundle.open(job["bundle"])
-    variant = choose_variant(bundle, job["variant"])
-    goldens = read_goldens(bundle)
-    feeds = [{s.name: goldens[s.name][i:i + 1] for s in bundle.manifest.inputs}
-             for i in range(len(next(iter(goldens.values()))))]
+    bundle, settings, scenario = Bundle.open(job["bundle"]), Settings(**job["settings"]), job["scenario"]
+    variant, goldens = choose_variant(bundle, job["variant"]), read_goldens(bundle)
+    feeds, expected = feeds_of(bundle, goldens, job["batch"])
+    depth = min(MOST_DEPTH, job["threads"] or cpus()) if scenario in scenarios.OVERLAPPING else 1
     start = time.perf_counter()
-    with open_session(bundle, job["backend"], variant.name, threads=job["threads"]) as session:
+    with open_session(bundle, job["backend"], variant.name, threads=job["threads"], depth=depth) as session:
         session.run(feeds[0])
         cold_start_ms = 1e3 * (time.perf_counter() - start)
-        turn = itertools.cycle(feeds)
-        call_ms = _warm_up(lambda: session.run(next(turn)))
-        samples_ms = measure(lambda: session.run(next(turn)), max(MIN_CALLS, round(1e3 * job["seconds"] / call_ms)), 0)
+        call_ms, steady = scenarios.warm_up(session, feeds)
+        meter, note = energy.find(session.device)
+        with Watch() as watch, energy.counting(meter) as joules:
+            cpu_s = time.process_time()
+            found = scenarios.TIMED[scenario](session, feeds, settings, call_ms)
+            cpu_s = time.process_time() - cpu_s
         peak_rss_mb = _peak_rss_mb()
-        checks = list(compare(session.outputs, answer(session, goldens), goldens, variant.tolerance))
-        return {"device": session.device, "cold_start_ms": cold_start_ms, "samples_ms": samples_ms,
-                "peak_rss_mb": peak_rss_mb, "golden_equal": min(share for _, share, _ in checks),
-                "wrong": [f"output '{name}': {wrong}" for name, _, wrong in checks if wrong]}
+        facts = quality.of_goldens(session, feeds, expected, variant.tolerance, pictures=job["number"] == 0)
+        facts |= {"device": session.device, "computed": session.precision, "energy": note}
+    return found | {"cold_start_ms": cold_start_ms, "peak_rss_mb": peak_rss_mb, "cpu_ms": 1e3 * cpu_s / found["frames"],
+                    "energy_mj": None if meter is None else 1e3 * joules() / found["frames"], "steady": steady,
+                    "conditions": watch.found, "harness_us": scenarios.harness_us(), "facts": facts}
 
 
-def quality(job: dict[str, Any]) -> dict[str, Any]:
-    """Scores the variant on a labelled split; gives eval's JSON."""
-    from ..runtime.evaluate import evaluate
-
-    scores = evaluate(Bundle.open(job["bundle"]), job["data"], job["split"], backend=job["backend"],
-                      precision=job["variant"], threads=job["threads"], limit=job["limit"])
-    return scores.to_json()
+def scored(job: dict[str, Any]) -> dict[str, Any]:
+    """Scores the variant on data; gives the row's `quality`."""
+    return quality.of_data(Bundle.open(job["bundle"]), job["backend"], job["variant"], job["threads"],
+                           Settings(**job["settings"]))
 
 
-JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"latency": latency, "quality": quality}
+def profiled(job: dict[str, Any]) -> dict[str, Any]:
+    """Looks where the time goes; see `profile.profiled`."""
+    from . import profile
+
+    return profile.profiled(job)
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "timed": timed, "scored": scored, "profiled": profiled}
 """What a job's `kind` may be."""
 
 
-def _warm_up(call: Callable[[], object]) -> float:
-    """Calls until the median of five is within 5 % of the five before, at least 0.2 s, at most 2 s; gives it in ms."""
-    start, before = time.perf_counter(), 0.0
-    while True:
-        now = sorted(measure(call, WARM_CALLS, 0))[WARM_CALLS // 2]
-        spent = time.perf_counter() - start
-        if spent > WARM_LIMIT_S or (spent > WARM_S and abs(now - before) <= 0.05 * before):
-            return now
-        before = now
+def feeds_of(bundle: Bundle, goldens: Named, batch: int) -> tuple[list[Named], Named]:
+    """Inputs of calls that together have every golden, repeated where they do not fill a batch.
+
+    Returns:
+        One dictionary of inputs a call, and the goldens in the order in which the calls have them.
+
+    Raises:
+        BackendError: the graph takes another batch only.
+    """
+    for spec in bundle.manifest.inputs:
+        if spec.shape[0] not in (None, batch):
+            raise BackendError(f"batch {batch}", got=f"a graph that takes {spec.shape[0]} at once",
+                               do="leave --batch out, or export the bundle with a free batch")
+    count = len(next(iter(goldens.values())))
+    order = np.arange(-(-count // batch) * batch) % count
+    laid = {name: np.ascontiguousarray(array[order]) for name, array in goldens.items()}
+    return [{s.name: laid[s.name][i:i + batch] for s in bundle.manifest.inputs}
+            for i in range(0, len(order), batch)], laid
 
 
 def _peak_rss_mb() -> float:

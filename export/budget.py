@@ -13,8 +13,9 @@ from .exam import Mark
 class Budget:
     """What a smaller graph may cost, and how it is looked for.
 
-    Pictures are compared with the float graph's. At 40 dB they differ by 2.6 grey levels (root mean square), where an
-    eye sees nothing side by side; SSIM 0.98 guards structure that few pixels carry; features may move by 5%.
+    Pictures, fp16's too, are compared with the float graph's. At 40 dB they differ by 2.6 grey levels (root mean
+    square), where an eye sees nothing side by side; SSIM 0.98 guards structure that few pixels carry; features may move
+    by 5%.
 
     Attributes:
         max_drop: of mIoU, 0 to 1.
@@ -39,20 +40,24 @@ class Budget:
         numbers = mark.numbers
         if "psnr" not in numbers:
             return "" if mark.drop <= self.max_drop else f"more than {self.max_drop:g}"
-        if not numbers["psnr"] >= self.min_psnr:
-            return f"PSNR {numbers['psnr']:.1f} dB, less than {self.min_psnr:g}"
-        if not numbers["ssim"] >= self.min_ssim:
+        if too_far := self.too_far(numbers["psnr"]):
+            return too_far
+        if not numbers.get("ssim", 1.0) >= self.min_ssim:
             return f"SSIM {numbers['ssim']:.4f}, less than {self.min_ssim:g}"
         if not numbers.get("features", 0.0) <= self.max_feature_distance:
             return f"features differ by {numbers['features']:.4f}, more than {self.max_feature_distance:g}"
         return ""
+
+    def too_far(self, psnr: float | None) -> str:
+        """Why a float graph of less precision may not stay, by its pictures' PSNR (None for masks), or ''."""
+        return "" if psnr is None or psnr >= self.min_psnr else f"PSNR {psnr:.1f} dB, less than {self.min_psnr:g}"
 
     def excess(self, mark: Mark) -> float:
         """How far a mark is from fitting, the smaller the better: what plans are compared by."""
         numbers = mark.numbers
         if "psnr" not in numbers:
             return mark.drop
-        beyond = [mark.drop * 10 ** (self.min_psnr / 20), (1 - numbers["ssim"]) / max(1 - self.min_ssim, 1e-9),
+        beyond = [mark.drop * 10 ** (self.min_psnr / 20), (1 - numbers.get("ssim", 1.0)) / max(1 - self.min_ssim, 1e-9),
                   numbers.get("features", 0.0) / max(self.max_feature_distance, 1e-9)]
         return max(beyond)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from ..runtime.dataset import PICTURES, SYNTHETIC, FolderDataset, open_dataset, 
 from ..runtime.errors import DataError, EpeeError, ExportError
 from ..runtime.manifest import Fit
 from ..runtime.sources import kind_of, open_source
+from .samples import Calibration, digest_of, framed
 
 FRAMES = 128
 """Frames that are enough for every range: more change it no further."""
@@ -27,29 +26,6 @@ EXPECTED = f"a dataset YAML (its train split), a folder of pictures, a video, or
 
 Named = tuple[str, NDArray[Any]]
 """A frame's name and its (H, W, 3) uint8 BGR."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Frames at the network's size.
-
-    Attributes:
-        source: as given.
-        names: of the frames used, in order: files, or numbers of frames.
-        frames: each (H, W, 3) uint8 BGR.
-        held_back: frames from between those, not to be calibrated on; empty unless asked for.
-        sha256: over the bytes of the frames, hex.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    frames: tuple[NDArray[Any], ...]
-    held_back: tuple[NDArray[Any], ...]
-    sha256: str
-
-    def to_json(self) -> dict[str, Any]:
-        """What the manifest says of it."""
-        return {"source": Path(self.source).name, "frames": list(self.names), "sha256": self.sha256}
 
 
 def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: int = FRAMES,
@@ -81,11 +57,9 @@ def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: in
         (held if hold_back and i % 2 else used).append((name, pixels.fit(image, size_hw, fit)))
     if not used:
         raise ExportError(f"calibration data '{text}'", got="no frame in it", expected=EXPECTED)
-    digest = hashlib.sha256()
-    for _, frame in used:
-        digest.update(frame.tobytes())
-    return Calibration(text, tuple(name for name, _ in used), tuple(frame for _, frame in used),
-                       tuple(frame for _, frame in held), digest.hexdigest())
+    samples = framed(frame for _, frame in used)
+    return Calibration(text, tuple(name for name, _ in used), tuple(samples),
+                       tuple(framed(frame for _, frame in held)), digest_of(samples))
 
 
 def check_calibration(text: str, count: int = FRAMES) -> None:

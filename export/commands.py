@@ -11,8 +11,8 @@ from ..runtime.errors import ConfigError, need
 
 if TYPE_CHECKING:
     from .budget import Budget
-    from .exporting import ExportReport, Row
     from .foreign.described import Foreign
+    from .report import ExportReport, Row
 
 ALL = ["fp32", "fp16", "int8"]
 """What is written where frames to calibrate on are named."""
@@ -25,7 +25,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "float .onnx file (with --task and --classes)")
     parser.add_argument("--out", required=True, metavar="B.epee", help="the bundle's folder")
     parser.add_argument("--size", metavar="WxH", help="size of the frames (default: the training's, or the "
-                        "ONNX graph's where it is fixed)")
+                        "ONNX graph's where it is fixed); a generator has its own")
     parser.add_argument("--precision", type=words, metavar="P",
                         help="fp32, fp16, int8, or an INT8 variant by name (int8-u8s8 for x86 CPUs, int8-s8s8 for "
                         "TensorRT, int8-u8s8-rr for x86 without VNNI), with commas; fp32 is always there "
@@ -35,11 +35,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "parity and frames of --calibration for INT8)")
     parser.add_argument("--calibration", metavar="PATH", help="what INT8's ranges come from: a dataset YAML (its "
                         "train split), a folder of pictures, a video, or synthetic:street (default: the training's "
-                        "data)")
+                        "data; a generator takes drawn latents, and no calibration)")
     parser.add_argument("--max-drop", type=float, default=0.005, metavar="X",
                         help="mIoU that INT8 may lose, 0 to 1 (default: %(default)s)")
     parser.add_argument("--min-psnr", type=float, default=40, metavar="DB",
-                        help="for networks that make pictures: least PSNR of INT8's pictures against the float ones "
+                        help="for networks that make pictures: least PSNR of INT8's and fp16's against the float ones "
                         "(default: %(default)s)")
     parser.add_argument("--quantizer", default="onnxruntime", metavar="Q",
                         help="who writes INT8: onnxruntime, nncf (for CPUs), modelopt (for TensorRT) "
@@ -71,7 +71,8 @@ def _foreign_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> Report:
     for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxruntime", "cv2"):
         need(module)
-    from .exporting import ParityError, export_bundle
+    from .exporting import export_bundle
+    from .report import ParityError
 
     def say(step: str) -> None:
         print(f"export: {step}", file=sys.stderr, flush=True)
@@ -114,12 +115,17 @@ def _budget(args: argparse.Namespace) -> Budget:
 
 def render(report: ExportReport) -> str:
     """Gives the tables that a person reads: one of the variants, and one for each search."""
-    lines = [f"{'variant':<20}{'precision':<11}{'size':>9}  {'equal':>8}  {'drop':>8}  {'logits differ by':<17} status"]
+    pictures = any("psnr" in row.parity for row in report.rows)
+    inner = "inside differs by" if pictures else "logits differ by"
+    lines = [f"{'variant':<20}{'precision':<11}{'size':>9}  {'equal':>8}  {'PSNR':>8}  {'drop':>8}  {inner:<17} status"
+             if pictures else
+             f"{'variant':<20}{'precision':<11}{'size':>9}  {'equal':>8}  {'drop':>8}  {inner:<17} status"]
     for row in report.rows:
-        equal, drop, difference = (row.parity.get(key) for key in ("equal", "drop", "logit_max_diff"))
-        lines.append(f"{row.variant:<20}{row.precision:<11}{row.bytes / 1e6:>6.1f} MB  "
-                     f"{_number(equal, '.5f'):>8}  {_number(drop, '.5f'):>8}  {_number(difference, '.2g'):<17} "
-                     + row.status + (f": {row.reason}" if row.reason else ""))
+        equal, psnr, drop, difference = (row.parity.get(key) for key in ("equal", "psnr", "drop", "logit_max_diff"))
+        lines.append(f"{row.variant:<20}{row.precision:<11}{row.bytes / 1e6:>6.1f} MB  {_number(equal, '.5f'):>8}  "
+                     + (f"{_number(psnr, '.1f'):>8}  " if pictures else "")
+                     + f"{_number(drop, '.5f'):>8}  {_number(difference, '.2g'):<17} {row.status}"
+                     + (f": {row.reason}" if row.reason else ""))
     for row in report.rows:
         lines += _search(row)
     lines += [f"lacking: {line}" for line in report.lacking.values()]

@@ -16,10 +16,11 @@ from ..runtime.dataset import SYNTHETIC, Pair
 from ..runtime.errors import EpeeError, ExportError
 from ..runtime.evaluate import open_fitting
 from ..runtime.manifest import Fit
-from ..runtime.scores import Confusion
+from ..runtime.scores import Confusion, equal_share
 from .calibration import spread
-from .candidate import FRAME, Candidate
+from .candidate import Candidate
 from .parity import open_onnx
+from .samples import Sample, framed
 
 PICTURES = 120
 """Most pictures of a validation split, both halves together."""
@@ -38,28 +39,36 @@ class Mark:
     drop: float
     numbers: Mapping[str, float] = field(default_factory=dict)
 
+    def line(self) -> str:
+        """What a person reads of it."""
+        numbers = self.numbers
+        return f"PSNR {numbers['psnr']:.1f} dB" if "psnr" in numbers else f"drop {self.drop:.4f}"
+
 
 class Exam(Protocol):
-    """Pictures to compare a smaller graph with the float graph on.
+    """Samples to compare a smaller graph with the float graph on.
 
     Attributes:
-        frames: each (H, W, 3) uint8 BGR, at the network's size.
+        samples: what goes in.
     """
 
     @property
-    def frames(self) -> Sequence[NDArray[Any]]:
+    def samples(self) -> Sequence[Sample]:
         """See the class."""
 
     def mark(self, model: Any) -> Mark:
         """Measures a graph, `onnx.ModelProto`."""
 
+    def apart(self, got: NDArray[Any], want: NDArray[Any]) -> float:
+        """How far two outputs are apart, 0 (equal) to 1."""
+
 
 @dataclass(frozen=True)
 class MaskExam:
-    """Pictures with the mask that is right.
+    """Frames with the mask that is right.
 
     Attributes:
-        frames: each (H, W, 3) uint8 BGR, at the network's size.
+        samples: of frames.
         labels: (h, w) uint8 class ids each, at their own size.
         fit: how frames were fitted, or None where labels have the network's size.
         classes: how many there are.
@@ -67,7 +76,7 @@ class MaskExam:
         miou: what the float graph reaches, 0 to 1.
     """
 
-    frames: Sequence[NDArray[Any]]
+    samples: Sequence[Sample]
     labels: Sequence[NDArray[Any]]
     fit: Fit | None
     classes: int
@@ -76,7 +85,11 @@ class MaskExam:
 
     def mark(self, model: Any) -> Mark:
         """Gives the mIoU that a graph loses."""
-        return Mark(self.miou - score(model, self.frames, self.labels, self.fit, self.classes, self.ignore))
+        return Mark(self.miou - score(model, self.samples, self.labels, self.fit, self.classes, self.ignore))
+
+    def apart(self, got: NDArray[Any], want: NDArray[Any]) -> float:
+        """Share of pixels of another class."""
+        return 1 - equal_share(got, want)
 
 
 @dataclass(frozen=True)
@@ -122,21 +135,26 @@ def labelled_exams(candidate: Candidate, data: str | None) -> Exams | None:
     return Exams(_labelled(candidate, even), _labelled(candidate, odd), where, True)
 
 
-def float_exams(candidate: Candidate, frames: Sequence[NDArray[Any]], where: str) -> Exams:
+def float_exams(candidate: Candidate, samples: Sequence[Sample], where: str) -> Exams:
     """Exams of masks without labels: the float graph's masks are right.
 
     Args:
-        frames: not used for calibration, at the network's size.
+        samples: not used for calibration.
 
     Raises:
         ExportError: fewer than two.
     """
-    def exam(half: Sequence[NDArray[Any]]) -> Exam:
+    def exam(half: Sequence[Sample]) -> Exam:
         masks = outputs_of(candidate.model, half)
-        return MaskExam(half, masks, None, len(candidate.names), candidate.ignore, 1.0)
+        return MaskExam(half, masks, None, len(candidate.names), ignored(candidate), 1.0)
 
-    even, odd = halves(frames, where)
+    even, odd = halves(samples, where)
     return Exams(exam(even), exam(odd), f"{where}, without labels", False)
+
+
+def ignored(candidate: Candidate) -> int:
+    """The label id that scores leave out: none of a byte's where the candidate names none."""
+    return 256 if candidate.ignore is None else candidate.ignore
 
 
 def halves(items: Sequence[Any], where: str) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -148,28 +166,36 @@ def halves(items: Sequence[Any], where: str) -> tuple[Sequence[Any], Sequence[An
     return items[::2], items[1::2]
 
 
-def outputs_of(model: Any, frames: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The graph's answers in ONNX Runtime, a mask (H, W) uint8 or an image (rH, rW, 3) uint8 for each frame."""
+def outputs_of(model: Any, samples: Sequence[Sample]) -> list[NDArray[Any]]:
+    """The graph's first output in ONNX Runtime, a mask (H, W) uint8 or an image (H, W, 3) uint8 for each sample."""
     session = open_onnx(model)
     name = session.get_outputs()[0].name
-    return [np.asarray(session.run([name], {FRAME: frame[None]})[0][0]) for frame in frames]
+    return [np.asarray(session.run([name], dict(sample))[0][0]) for sample in samples]
 
 
-def score(model: Any, frames: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]], fit: Fit | None, classes: int,
+def answers_of(model: Any, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
+    """All outputs of the graph in ONNX Runtime by name, one batch."""
+    session = open_onnx(model)
+    names = [output.name for output in session.get_outputs()]
+    answers = [session.run(names, dict(sample)) for sample in samples]
+    return {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*answers, strict=True), strict=True)}
+
+
+def score(model: Any, samples: Sequence[Sample], labels: Sequence[NDArray[Any]], fit: Fit | None, classes: int,
           ignore: int) -> float:
-    """mIoU of a graph, 0 to 1; see Exam for the arguments."""
+    """mIoU of a graph, 0 to 1; see MaskExam for the arguments."""
     confusion = Confusion(classes, ignore)
-    for label, mask in zip(labels, outputs_of(model, frames), strict=True):
+    for label, mask in zip(labels, outputs_of(model, samples), strict=True):
         confusion.add(label, mask if fit is None else pixels.unfit_mask(mask, label.shape, fit))
     return confusion.miou()
 
 
 def _labelled(candidate: Candidate, pairs: Sequence[Pair]) -> MaskExam:
     c = candidate
-    frames = [np.ascontiguousarray(pixels.fit(image, c.size_hw, c.fit)) for image, _ in pairs]
+    samples = framed(pixels.fit(image, c.size_hw, c.fit) for image, _ in pairs)
     labels = [label for _, label in pairs]
-    miou = score(c.model, frames, labels, c.fit, len(c.names), c.ignore)
+    miou = score(c.model, samples, labels, c.fit, len(c.names), ignored(c))
     if math.isnan(miou):
         raise ExportError("labels to measure INT8 on", got="no labelled pixel", expected="class ids",
                           do="name another data set with --data")
-    return MaskExam(frames, labels, c.fit, len(c.names), c.ignore, miou)
+    return MaskExam(samples, labels, c.fit, len(c.names), ignored(c), miou)

@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.errors import ExportError, need
-from ..runtime.scores import equal_share
-from .candidate import FRAME, Candidate
+from ..runtime.manifest import TensorSpec
+from ..runtime.scores import close_share, equal_share, psnr
+from .candidate import Candidate
+from .samples import Sample
 from .to_onnx import with_output
+
+MAX_PSNR = 100.0
+"""dB that stand for pictures that are equal."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,15 @@ class Parity:
         logit_max_diff: largest difference of an inner value (a logit before the ArgMax); None where the graph has no
             inner tensor to compare.
         logit_scale: largest magnitude of the reference's inner values, or None.
-        frames: number of pictures.
+        frames: number of samples.
+        psnr: of pictures, in dB over all of them together, at most MAX_PSNR; None for masks.
     """
 
     equal: float
     logit_max_diff: float | None
     logit_scale: float | None
     frames: int
+    psnr: float | None = None
 
     def failure(self, thresholds: Thresholds) -> str:
         """Says what does not hold, or '' where all does."""
@@ -69,34 +76,42 @@ class Parity:
         return ""
 
     def to_json(self) -> dict[str, float | None]:
-        """The numbers by name; what is not finite is None."""
-        return {k: v if v is not None and math.isfinite(v) else None for k, v in vars(self).items()}
+        """The numbers by name; what is not finite is None, and a mask has no `psnr`."""
+        return {k: v if v is not None and math.isfinite(v) else None for k, v in vars(self).items()
+                if k != "psnr" or v is not None}
 
 
-def measure(model: Any, candidate: Candidate, frames: Sequence[NDArray[Any]],
+def measure(model: Any, candidate: Candidate, samples: Sequence[Sample],
             thresholds: Thresholds = THRESHOLDS["fp32"]) -> Parity:
     """Compares a graph in ONNX Runtime, on the CPU, with the candidate's reference.
 
     Args:
-        model: `onnx.ModelProto` with the candidate's input, output and inner tensor.
+        model: `onnx.ModelProto` with the candidate's inputs, outputs and inner tensor.
         candidate: whose reference it is.
-        frames: at least one picture, each (H, W, 3) uint8, BGR.
+        samples: at least one.
         thresholds: say which values of a picture are equal.
     """
-    c = candidate
-    session = open_onnx(with_output(model, c.inner) if c.inner else model)
-    names = [c.output, c.inner] if c.inner else [c.output]
-    max_step = thresholds.max_step if c.makes_pictures else 0
-    equal, differences, scales = [], [], []
-    for frame in frames:
-        got, *inner = session.run(names, {FRAME: frame[None]})
-        want, want_inner = c.answer(frame)
-        equal.append(equal_share(got, want, max_step))
-        if inner and want_inner is not None:
-            differences.append(float(np.abs(inner[0].astype(np.float32) - want_inner).max()))
-            scales.append(float(np.abs(want_inner).max()))
+    inner = candidate.inner
+    session = open_onnx(with_output(model, inner) if inner else model)
+    names = [spec.name for spec in candidate.outputs] + ([inner] if inner else [])
+    equal, differences, scales, pairs = [], [], [], []
+    for sample in samples:
+        got, want = dict(zip(names, session.run(names, dict(sample)), strict=True)), candidate.answer(sample)
+        equal.append(min(_equal(got[spec.name], want[spec.name], spec, thresholds) for spec in candidate.outputs))
+        if inner in want:
+            differences.append(float(np.abs(got[inner].astype(np.float32) - want[inner]).max()))
+            scales.append(float(np.abs(want[inner]).max()))
+        pairs.append((got[candidate.output.name], want[candidate.output.name]))
+    decibels = min(psnr(*map(np.concatenate, zip(*pairs, strict=True))), MAX_PSNR) if candidate.makes_pictures else None
     return Parity(float(np.mean(equal)), float(np.max(differences)) if differences else None,
-                  float(np.max(scales)) if scales else None, len(equal))
+                  float(np.max(scales)) if scales else None, len(equal), decibels)
+
+
+def _equal(got: NDArray[Any], want: NDArray[Any], spec: TensorSpec, thresholds: Thresholds) -> float:
+    """Share of equal values of one output, 0 to 1."""
+    if spec.dtype != "uint8":
+        return close_share(got, want, thresholds.max_logit_diff)
+    return equal_share(got, want, thresholds.max_step if spec.pixel == "bgr8" else 0)
 
 
 def open_onnx(model: Any) -> Any:

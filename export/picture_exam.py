@@ -13,50 +13,58 @@ from numpy.typing import NDArray
 from ..runtime.scores import psnr, ssim
 from .candidate import Candidate
 from .exam import Exams, Mark, halves, outputs_of
+from .parity import MAX_PSNR
+from .samples import Sample
 
 Features = Callable[[NDArray[Any]], NDArray[Any]]
 """A feature extractor: a picture (H, W, 3) uint8 BGR to features, float32 of any one shape."""
-MAX_PSNR = 100.0
-"""dB that stand for pictures that are equal."""
+SMALLEST_SSIM = 11
+"""Height and width of SSIM's window: smaller pictures have none."""
 
 
 @dataclass(frozen=True)
 class PictureExam:
-    """Pictures with what the float graph makes of them.
+    """Samples with what the float graph makes of them.
 
     Attributes:
-        frames: each (H, W, 3) uint8 BGR, at the network's size.
-        want: the float graph's pictures, (rH, rW, 3) uint8 BGR each, 11x11 or more.
+        samples: what goes in.
+        want: the float graph's pictures, (H, W, 3) uint8 BGR each.
         features: compares pictures by what a network sees in them, or None.
     """
 
-    frames: Sequence[NDArray[Any]]
+    samples: Sequence[Sample]
     want: Sequence[NDArray[Any]]
     features: Features | None = None
 
     def mark(self, model: Any) -> Mark:
         """Gives the PSNR over all pictures together, the mean SSIM, and the mean distance of features."""
-        pairs = list(zip(outputs_of(model, self.frames), self.want, strict=True))
+        pairs = list(zip(outputs_of(model, self.samples), self.want, strict=True))
         decibels = min(psnr(np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])), MAX_PSNR)
-        numbers = {"psnr": decibels, "ssim": float(np.mean([ssim(a, b) for a, b in pairs]))}
+        numbers = {"psnr": decibels}
+        if min(self.want[0].shape[:2]) >= SMALLEST_SSIM:
+            numbers["ssim"] = float(np.mean([ssim(a, b) for a, b in pairs]))
         if self.features is not None:
             numbers["features"] = float(np.mean([distance(self.features(a), self.features(b)) for a, b in pairs]))
         return Mark(0.0 if decibels == MAX_PSNR else 10 ** (-decibels / 20), numbers)
 
+    def apart(self, got: NDArray[Any], want: NDArray[Any]) -> float:
+        """The root mean square difference as a share of the range."""
+        return float(10 ** (-psnr(got, want) / 20))
 
-def picture_exams(candidate: Candidate, frames: Sequence[NDArray[Any]], where: str,
+
+def picture_exams(candidate: Candidate, samples: Sequence[Sample], where: str,
                   features: Features | None = None) -> Exams:
-    """Exams on frames that are not calibrated on.
+    """Exams on samples that are not calibrated on.
 
     Args:
-        frames: at the network's size.
+        samples: what goes in.
         where: what they are.
         features: an extractor, or None.
 
     Raises:
         ExportError: fewer than two.
     """
-    even, odd = (PictureExam(half, outputs_of(candidate.model, half), features) for half in halves(frames, where))
+    even, odd = (PictureExam(half, outputs_of(candidate.model, half), features) for half in halves(samples, where))
     return Exams(even, odd, f"{where}, against the float pictures", False)
 
 

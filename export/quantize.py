@@ -11,10 +11,9 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from ..runtime.errors import ExportError, near, need
 from .quantize_ort import OnnxRuntime
+from .samples import Sample
 from .schemes import HEAVY, LIGHT, Scheme, quiet
 from .scratch import scratch
 from .to_onnx import IR_VERSION, drop_unused
@@ -25,7 +24,7 @@ ENGINES = {"onnxruntime": "quantize_ort:OnnxRuntime", "nncf": "quantize_nncf:Nnc
 
 
 class Engine(Protocol):
-    """Somebody's quantiser, made with the prepared float graph and the frames to calibrate on.
+    """Somebody's quantiser, made with the prepared float graph and the samples to calibrate on.
 
     Attributes:
         calibrators: ways to find ranges, in the order in which they are tried.
@@ -57,28 +56,28 @@ class Quantizer:
         calibrators: see Engine.
     """
 
-    def __init__(self, model: Any, frames: Sequence[NDArray[Any]], engine: str = "onnxruntime") -> None:
+    def __init__(self, model: Any, samples: Sequence[Sample], engine: str = "onnxruntime") -> None:
         """Prepares the graph.
 
         Args:
-            model: `onnx.ModelProto` in float32 that takes FRAME.
-            frames: what to calibrate on, at least one, each (H, W, 3) uint8 BGR.
+            model: `onnx.ModelProto` in float32.
+            samples: what to calibrate on, at least one.
             engine: of ENGINES.
 
         Raises:
-            ExportError: no frames, or no such engine. MissingExtra: the engine is not installed.
+            ExportError: no samples, or no such engine. MissingExtra: the engine is not installed.
         """
-        if not frames:
-            raise ExportError("calibration frames", got="none", expected="at least one")
+        if not samples:
+            raise ExportError("calibration samples", got="none", expected="at least one")
         check_engine(engine)
         self.model = _prepared(model)
         tail = _tail(self.model)
         self.layers = tuple(n.name for n in self.model.graph.node
                             if n.op_type in HEAVY + LIGHT and n.name not in tail)
         file, _, name = ENGINES[engine].partition(":")
-        self.engine: Engine = getattr(importlib.import_module(f".{file}", __package__), name)(self.model, list(frames))
+        self.engine: Engine = getattr(importlib.import_module(f".{file}", __package__), name)(self.model, list(samples))
         self.calibrators = self.engine.calibrators
-        self._alone = self.engine if engine == "onnxruntime" else OnnxRuntime(self.model, list(frames))
+        self._alone = self.engine if engine == "onnxruntime" else OnnxRuntime(self.model, list(samples))
 
     def layers_of(self, scheme: Scheme) -> tuple[str, ...]:
         """The layers that a scheme computes in bytes."""

@@ -1,6 +1,6 @@
 """NVIDIA's Model Optimizer as the quantiser: symmetric INT8 the way TensorRT fuses it.
 
-It calibrates on the CPU, and on the given frames alone: without frames it would make up random ones.
+It calibrates on the CPU, and on the given samples alone: without any it would make up random ones.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..runtime.errors import ExportError, need
-from .candidate import FRAME
+from .samples import Sample, stacked
 from .schemes import HEAVY, Scheme, quiet
 from .scratch import scratch
 
@@ -26,8 +23,8 @@ class ModelOpt:
 
     calibrators = tuple(METHODS)
 
-    def __init__(self, model: Any, frames: Sequence[NDArray[Any]]) -> None:
-        self._model, self._frames = model, frames
+    def __init__(self, model: Any, samples: Sequence[Sample]) -> None:
+        self._model, self._samples = model, samples
 
     def cannot(self, scheme: Scheme) -> str:
         """It writes what TensorRT takes, and nothing for CPUs."""
@@ -46,7 +43,7 @@ class ModelOpt:
             onnx.save(self._model, before)
             try:
                 quantization.quantize(
-                    str(before), "int8", calibration_data={FRAME: np.stack(self._frames)},
+                    str(before), "int8", calibration_data=stacked(self._samples),
                     calibration_method=METHODS[calibrator], calibration_eps=["cpu"], high_precision_dtype="fp32",
                     op_types_to_quantize=list(HEAVY), nodes_to_exclude=others, output_path=str(after),
                     log_level="ERROR")

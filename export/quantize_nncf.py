@@ -9,14 +9,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ..runtime.errors import ExportError, need
-from .candidate import FRAME
+from .samples import Sample
 from .schemes import Scheme, quiet
 
 RANGES = {"minmax": "MINMAX", "mean": "MEAN_MINMAX", "quantile": "MEAN_QUANTILE"}
-"""Calibrator -> NNCF's own name: over all frames, the mean of each frame's, and the mean of each frame's quantiles."""
+"""Calibrator -> NNCF's own name: over all samples, the mean of each one's, and the mean of each one's quantiles."""
 
 
 class Nncf:
@@ -24,8 +22,8 @@ class Nncf:
 
     calibrators = tuple(RANGES)
 
-    def __init__(self, model: Any, frames: Sequence[NDArray[Any]]) -> None:
-        self._model, self._frames = model, frames
+    def __init__(self, model: Any, samples: Sequence[Sample]) -> None:
+        self._model, self._samples = model, samples
 
     def cannot(self, scheme: Scheme) -> str:
         """It writes what CPUs take: after a ReLU bytes without a sign, which TensorRT refuses."""
@@ -45,17 +43,13 @@ class Nncf:
         try:
             with quiet():
                 return nncf.quantize(
-                    copy, nncf.Dataset(self._frames, _feed), subset_size=len(self._frames),
+                    copy, nncf.Dataset(self._samples, dict), subset_size=len(self._samples),
                     preset=nncf.QuantizationPreset.MIXED, target_device=nncf.TargetDevice.CPU,
                     ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
                     advanced_parameters=_advanced(scheme, calibrator))
         except Exception as error:
             raise ExportError("nncf does not quantise the graph", got=" ".join(str(error).split())[:300],
                               do="take another --quantizer") from error
-
-
-def _feed(frame: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    return {FRAME: frame[None]}
 
 
 def _advanced(scheme: Scheme, calibrator: str) -> Any:

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.scores import equal_share
 from .budget import Budget, Outcome, Step
 from .exam import Exams, Mark, outputs_of
 from .quantize import Quantizer
 from .schemes import Scheme
 
 PROBES = 4
-"""Frames on which each layer's harm is measured."""
+"""Samples on which each layer's harm is measured."""
 FLOAT = "float"
 """The float graph's name to the clock."""
 Clock = Callable[[Mapping[str, Any]], Mapping[str, float]]
@@ -44,18 +43,18 @@ def search(scheme: Scheme, quantizer: Quantizer, exams: Exams, budget: Budget,
     try:
         if not hunt.calibrators():
             hunt.leave_out()
-        reason = f"no plan is within the budget, the best has drop {min(p.mark.drop for p in hunt.tried):.4f}"
+        reason = "no plan is within the budget, the best has " + hunt.nearest().mark.line()
     except _OutOfTimeError:
         reason = f"no plan within the budget was found in {budget.seconds:g} s"
     if not hunt.fitting:
-        best = min(hunt.tried, key=lambda plan: budget.excess(plan.mark))
+        best = hunt.nearest()
         return Outcome(None, best.calibrator, (), best.mark, tuple(hunt.steps), reason)
     ms = hunt.times(clock) if clock else {}
     plan = min(hunt.fitting, key=lambda p: (ms.get(p.what, 0.0), len(p.left_out)))
     mark = exams.gate.mark(plan.model)
     refusal = budget.refuses(mark)
     hunt.note("gate: the other half", mark, f"refused: {refusal}" if refusal else "passed")
-    reason = f"on the gate's half drop {mark.drop:.4f}, {refusal}" if refusal else ""
+    reason = f"on the gate's half {mark.line()}: {refusal}" if refusal else ""
     return Outcome(None if refusal else plan.model, plan.calibrator, plan.left_out, mark, tuple(hunt.steps), reason,
                    ms.get(plan.what), ms.get(FLOAT))
 
@@ -93,7 +92,7 @@ class _Hunt:
 
     def leave_out(self) -> None:
         """Leaves out the layers that hurt most, as few as fit: doubles their number, then halves the step."""
-        calibrator = min(self.tried, key=lambda plan: self.budget.excess(plan.mark)).calibrator
+        calibrator = self.nearest().calibrator
         order = self.by_harm()
         few, many, found = 0, 1, False
         while not found and many < len(order):
@@ -103,6 +102,10 @@ class _Hunt:
             middle = (few + many) // 2
             few, many = (few, middle) if self.without(order[:middle], calibrator) else (middle, many)
 
+    def nearest(self) -> _Plan:
+        """The plan that is nearest to the budget."""
+        return min(self.tried, key=lambda plan: self.budget.excess(plan.mark))
+
     def without(self, layers: Sequence[str], calibrator: str) -> bool:
         """Tries it without some layers; plain ranges may be best again once the worst are out."""
         count = f"{len(layers)} layer{'s' if len(layers) > 1 else ''}"
@@ -110,17 +113,17 @@ class _Hunt:
                    for name in dict.fromkeys((calibrator, self.quantizer.calibrators[0])))
 
     def by_harm(self) -> list[str]:
-        """Layers, worst first: share of the output's values that change where this layer alone is in INT8."""
-        frames = list(self.exams.search.frames[:PROBES])
-        want = outputs_of(self.quantizer.model, frames)
+        """Layers, worst first: how far the output is apart where this layer alone is in INT8, see `Exam.apart`."""
+        exam, probes = self.exams.search, list(self.exams.search.samples[:PROBES])
+        want = outputs_of(self.quantizer.model, probes)
         harm = {}
         for layer in self.quantizer.layers_of(self.scheme):
             self.check_time()
-            pairs = zip(outputs_of(self.quantizer.alone(self.scheme, layer), frames), want, strict=True)
-            harm[layer] = 1 - float(np.mean([equal_share(a, b) for a, b in pairs]))
+            pairs = zip(outputs_of(self.quantizer.alone(self.scheme, layer), probes), want, strict=True)
+            harm[layer] = float(np.mean([exam.apart(a, b) for a, b in pairs]))
         order = sorted(harm, key=lambda layer: -harm[layer])
         worst = ", ".join(f"{layer} {harm[layer]:.4f}" for layer in order[:3])
-        self.note(f"{len(order)} layers one by one", None, f"most of the output changed by {worst}")
+        self.note(f"{len(order)} layers one by one", None, f"the output is moved most by {worst}")
         return order
 
     def attempt(self, calibrator: str, left_out: tuple[str, ...], what: str) -> bool:

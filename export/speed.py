@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..runtime import backends, bundle
 from ..runtime.errors import ExportError
 from ..runtime.machine import cpu
 from ..runtime.manifest import Tolerance, Variant
 from ..runtime.stopwatch import time_variants
 from ..runtime.variants import saturates
-from .candidate import FRAME, Candidate
-from .exam import outputs_of
+from .candidate import Candidate
+from .exam import answers_of
+from .samples import Sample, stacked
 from .schemes import Scheme
 from .scratch import scratch
 
@@ -34,7 +32,7 @@ def cannot_time(scheme: Scheme) -> str:
     return saturates(scheme.name, here)
 
 
-def beside_float(candidate: Candidate, model: Any, frames: Sequence[NDArray[Any]], ms: float,
+def beside_float(candidate: Candidate, model: Any, samples: Sequence[Sample], ms: float,
                  float_ms: float) -> tuple[bool, str]:
     """Whether an INT8 graph is worth keeping: faster than float32, the next precision on a CPU, in one runtime here.
 
@@ -52,7 +50,7 @@ def beside_float(candidate: Candidate, model: Any, frames: Sequence[NDArray[Any]
     if not backends.probe(OTHER).available:
         return False, f"not faster {words}"
     try:
-        timed = frame_ms(candidate, {"fp32": candidate.model, "int8": model}, frames, OTHER)
+        timed = frame_ms(candidate, {"fp32": candidate.model, "int8": model}, samples, OTHER)
     except ExportError as error:
         return False, f"not faster {words}; {error}"
     faster = timed["int8"] < timed["fp32"]
@@ -60,7 +58,7 @@ def beside_float(candidate: Candidate, model: Any, frames: Sequence[NDArray[Any]
                     f"{timed['fp32']:.2f} ms")
 
 
-def frame_ms(candidate: Candidate, models: Mapping[str, Any], frames: Sequence[NDArray[Any]],
+def frame_ms(candidate: Candidate, models: Mapping[str, Any], samples: Sequence[Sample],
              backend: str = "onnxruntime") -> dict[str, float]:
     """Milliseconds a frame of graphs by name, taking turns in a process of their own.
 
@@ -70,7 +68,7 @@ def frame_ms(candidate: Candidate, models: Mapping[str, Any], frames: Sequence[N
     with scratch("epee-speed-") as place:
         with bundle.writing(place / "speed.epee") as folder:
             variants = [_variant(folder, name, model) for name, model in models.items()]
-            goldens = {FRAME: np.stack(frames), candidate.output: np.stack(outputs_of(candidate.model, frames))}
+            goldens = {**stacked(samples), **answers_of(candidate.model, samples)}
             bundle.save(folder, candidate.manifest(variants, {}), goldens)
         opened = bundle.Bundle.open(place / "speed.epee")
         timings = time_variants(opened, [(backend, name) for name in models])

@@ -17,13 +17,13 @@ from ..runtime.machine import versions
 from ..runtime.manifest import Tolerance, Variant
 from ..runtime.scores import equal_share
 from .budget import Budget, Outcome, Step, table
-from .calibration import Calibration, pictures_of, read_calibration
-from .candidate import FRAME, Candidate
-from .exam import Exams, float_exams, labelled_exams, outputs_of
+from .candidate import Candidate
+from .exam import Exams, answers_of, float_exams, labelled_exams, outputs_of
 from .half import to_half
 from .parity import THRESHOLDS, measure
 from .picture_exam import Features, picture_exams
 from .quantize import Quantizer
+from .samples import Calibration, Sample
 from .schemes import Scheme
 from .search import search
 from .speed import beside_float, cannot_time, frame_ms
@@ -33,8 +33,6 @@ TOLERANCES = {"fp32": Tolerance(min_equal=0.999), "fp16": Tolerance(min_equal=0.
 """Precision -> what `verify` allows on any backend. INT8's follows from what it was when it was made."""
 PICTURE_STEP = 8
 """Grey levels within which values of INT8's pictures count as equal to the goldens'."""
-EXAM_FRAMES = 120
-"""Most pictures of a data set that picture-making networks are measured on."""
 TARGETS = {"fp32": (), "fp16": ("gpu", "npu", "tensorrt", "openvino")}
 """Precision -> where it is meant to run: few CPUs compute in fp16, and there it is slower than fp32."""
 Say = Callable[[str], None]
@@ -69,9 +67,9 @@ class Maker:
     Attributes:
         folder: from `bundle.writing`.
         candidate: the float graph.
-        frames: for parity, each (H, W, 3) uint8 BGR.
-        goldens: the bundle's.
-        budget: for INT8.
+        samples: for parity.
+        goldens: the bundle's inputs; `answers` are the reference's by name.
+        budget: for INT8, and for fp16 of pictures.
         say: is told each step.
         data: what `--data` named, or None.
         calibration: what to calibrate on, or ''.
@@ -80,8 +78,9 @@ class Maker:
 
     folder: Path
     candidate: Candidate
-    frames: Sequence[NDArray[Any]]
-    goldens: Mapping[str, NDArray[Any]]
+    samples: Sequence[Sample]
+    goldens: Sequence[Sample]
+    answers: Mapping[str, NDArray[Any]]
     budget: Budget
     say: Say
     data: str | None = None
@@ -94,7 +93,7 @@ class Maker:
         return self._judged("fp32", self.candidate.model, FAILED)
 
     def half(self) -> Made:
-        """The float16 graph, where its parity holds."""
+        """The float16 graph, where its parity holds and its pictures are within the budget."""
         self.say("fp16")
         try:
             model = to_half(self.candidate.model)
@@ -117,7 +116,7 @@ class Maker:
         parity: dict[str, float | None] = {"drop": found.mark.drop, **found.mark.numbers}
         if found.model is None:
             return Made(scheme.name, "int8", None, parity, REFUSED, found.reason, found.steps)
-        got, want = (np.stack(outputs_of(m, self.frames)) for m in (found.model, self.candidate.model))
+        got, want = (np.stack(outputs_of(m, self.samples)) for m in (found.model, self.candidate.model))
         parity["equal"] = equal_share(got, want, PICTURE_STEP if self.candidate.makes_pictures else 0)
         parity["frames"] = float(len(got))
         found, status, reason = self._compared(found, absent)
@@ -139,41 +138,38 @@ class Maker:
 
     @cached_property
     def _exams(self) -> Exams:
-        """Labelled pictures where they are at hand, else frames from between those that are calibrated on."""
-        self.say("pictures to measure INT8 on")
+        """Labelled pictures where they are at hand, else samples that are not calibrated on."""
+        self.say("samples to measure INT8 on")
         c = self.candidate
         exams = labelled_exams(c, self.data)
-        named = pictures_of(self.data, "val", c.size_hw, c.fit, EXAM_FRAMES) if c.makes_pictures and self.data else None
-        used = read_calibration(self.calibration, c.size_hw, c.fit, count=self.budget.frames,
-                                hold_back=exams is None and named is None)
+        held_out = None if exams else c.supply.held_out(self.data)
+        used = c.supply.calibration(self.calibration, self.budget.frames, exams is None and held_out is None)
         self._read.append(used)
         if exams is not None:
             return exams
-        frames, where = (used.held_back, used.source) if named is None else (named, str(self.data))
-        if c.makes_pictures:
-            return picture_exams(c, frames, Path(where).name, self.features)
-        return float_exams(c, frames, Path(where).name)
+        samples, where = held_out or (used.held_back, Path(used.source).name)
+        return picture_exams(c, samples, where, self.features) if c.makes_pictures else float_exams(c, samples, where)
 
     @cached_property
     def _quantizer(self) -> Quantizer:
         _ = self._exams
-        return Quantizer(self.candidate.model, self._read[0].frames, self.budget.quantizer)
+        return Quantizer(self.candidate.model, self._read[0].samples, self.budget.quantizer)
 
     def _clock(self, models: Mapping[str, Any]) -> dict[str, float]:
-        return frame_ms(self.candidate, models, self.frames[:2])
+        return frame_ms(self.candidate, models, self.samples[:2])
 
     def _compared(self, found: Outcome, absent: str) -> tuple[Outcome, str, str]:
         """Sets a plan beside float32. Gives it with the step, its status and a reason."""
         if found.ms is None or found.float_ms is None:
             return found, UNMEASURED, absent
-        kept, reason = beside_float(self.candidate, found.model, self.frames[:2], found.ms, found.float_ms)
+        kept, reason = beside_float(self.candidate, found.model, self.samples[:2], found.ms, found.float_ms)
         step = Step("beside fp32", None, round(found.ms, 3), reason if kept else f"left out: {reason}")
         return replace(found, steps=(*found.steps, step)), WRITTEN if kept else REFUSED, reason
 
     def _int8_variant(self, scheme: Scheme, found: Outcome, parity: Mapping[str, float | None]) -> Variant:
-        answers = np.stack(outputs_of(found.model, list(self.goldens[FRAME])))
+        answers = answers_of(found.model, self.goldens)[self.candidate.output.name]
         step = PICTURE_STEP if self.candidate.makes_pictures else 0
-        golden = equal_share(answers, self.goldens[self.candidate.output], step)
+        golden = equal_share(answers, self.answers[self.candidate.output.name], step)
         tolerance = Tolerance(round(max(0.0, 1 - 1.5 * (1 - golden) - 0.005), 4), step)
         extra = {"plan": {"quantizer": self.budget.quantizer, **found.plan()}, "max_drop": self.budget.max_drop,
                  "search": table(found.steps)}
@@ -181,8 +177,8 @@ class Maker:
 
     def _judged(self, precision: str, model: Any, otherwise: str) -> Made:
         """Measures parity and writes the graph where it holds."""
-        parity = measure(model, self.candidate, self.frames, THRESHOLDS[precision])
-        failure = parity.failure(THRESHOLDS[precision])
+        parity = measure(model, self.candidate, self.samples, THRESHOLDS[precision])
+        failure = parity.failure(THRESHOLDS[precision]) or self.budget.too_far(parity.psnr)
         if failure:
             return Made(precision, precision, None, parity.to_json(), otherwise, failure)
         variant = self._write(precision, precision, model, parity.to_json(), self._tolerance(precision),

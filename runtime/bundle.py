@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BundleError
+from .machine import cache_folder
 from .manifest import Manifest, Variant
 
 SHIPPED = Path(__file__).parent / "bundles"
 """Bundles inside the package, found by name."""
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Bundles beside the package in a source checkout, found by name (not in the wheel: their data has other terms)."""
+OWN = "EPEE_WEIGHTS"
+"""Environment variable: a folder of the user's own bundles, found by name."""
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 
 
@@ -36,7 +39,7 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
-        """Opens a bundle by path, or by the name of one that ships (`street-nano`).
+        """Opens a bundle by path, or by name (`street-nano`), see `shelves`.
 
         Raises:
             BundleError: nothing there, no manifest, or one that this version cannot read.
@@ -90,7 +93,7 @@ class Bundle:
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """Gives the folder of a bundle named by path or by the name of one that ships.
+    """Gives the folder of a bundle named by path, or by the name under which it lies on one of the `shelves`.
 
     Raises:
         BundleError: there is no such bundle.
@@ -101,17 +104,33 @@ def find(path: str | os.PathLike[str]) -> Path:
     if folder.exists():
         raise BundleError(f"bundle '{path}'", got="no manifest.json in it" if folder.is_dir() else "a file",
                           expected="a folder NAME.epee as `epee export` writes it")
-    for shelf in (SHIPPED, WEIGHTS):
-        shipped = shelf / f"{path}.epee"
-        if "/" not in str(path) and (shipped / MANIFEST).is_file():
-            return shipped
-    raise BundleError(f"bundle '{path}'", got="nothing there",
-                      expected="a folder NAME.epee, or one of: " + (", ".join(shipped_names()) or "(none ships)"))
+    for shelf in shelves():
+        named = shelf / f"{path}.epee"
+        if "/" not in str(path) and (named / MANIFEST).is_file():
+            return named
+    raise BundleError(f"bundle '{path}'", got="nothing there", expected="a folder NAME.epee, or one of: "
+                      + (", ".join(shipped_names()) or "(none is here)"), do=shelves_told())
+
+
+def shelves() -> list[Path]:
+    """Folders in which `NAME` is looked for as `NAME.epee`, the first that has it first.
+
+    What ships with the package; `weights/` of a checkout; the folder that `EPEE_WEIGHTS` names; `weights/` in epee's
+    cache folder of this user.
+    """
+    own = os.environ.get(OWN)
+    return [SHIPPED, WEIGHTS, *([Path(own).expanduser()] if own else []), cache_folder() / "weights"]
+
+
+def shelves_told() -> str:
+    """What to do about a name that is on no shelf."""
+    own = f"${OWN} ({os.environ[OWN]})" if os.environ.get(OWN) else f"a folder that ${OWN} names"
+    return f"names are looked for as NAME.epee in {own} and in {cache_folder() / 'weights'}"
 
 
 def shipped_names() -> list[str]:
     """Names of the bundles that can be opened by name."""
-    return sorted(p.parent.stem for shelf in (SHIPPED, WEIGHTS) for p in shelf.glob(f"*.epee/{MANIFEST}"))
+    return sorted({p.parent.stem for shelf in shelves() for p in shelf.glob(f"*.epee/{MANIFEST}")})
 
 
 def sha256(path: Path) -> str:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("epee.export.commands:EXPORT", "turn a trained network into a bundle"),
     "eval": ("epee.runtime.commands:EVAL", "score a bundle on a data set"),
     "run": ("epee.runtime.commands:RUN", "stream a source through a bundle into sinks"),
+    "generate": ("epee.runtime.commands:GENERATE", "stream what a generator makes, walks, grids or seeds, into sinks"),
     "bench": ("epee.benchmarks.commands:BENCH", "measure speed and quality of a bundle's variants on every backend"),
     "tune": ("epee.runtime.commands:TUNE", "find the fastest backend and variant that answer right here, for auto"),
     "inspect": ("epee.runtime.commands:INSPECT", "show what is in a bundle"),

@@ -7,10 +7,11 @@ import sys
 import time
 
 from .cli import DONE, FAILED, Command, Report
+from .generating import GENERATE
 from .quality import options as quality_options
 from .running import RUN
 
-__all__ = ["DOCTOR", "EVAL", "INSPECT", "RUN", "TUNE", "VERIFY"]
+__all__ = ["DOCTOR", "EVAL", "GENERATE", "INSPECT", "RUN", "TUNE", "VERIFY"]
 
 
 def positive(text: str) -> int:

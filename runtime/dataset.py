@@ -7,11 +7,16 @@
     names: {0: sky, 1: building}
     colours: {0: [128, 128, 128]}                 # optional, RGB
     label_mapping: {0: 0, 1: 1, 11: ignore_label} # optional, raw id -> class id
+    labels: colours            # optional: masks show each class in its colour instead of its id
+    picture_side: left         # optional: a file holds picture and mask side by side, the picture on this side
+
+`path` may name environment variables, e.g. `$EPEE_DATA/camvid`.
 """
 
 from __future__ import annotations
 
 import colorsys
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +25,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .colour_masks import classes_of
 from .errors import DataError, near, need
 
 IGNORE = 255
 """The label id that losses and scores leave out."""
-KEYS = ("path", "train", "val", "test", "masks_dir", "names", "colours", "label_mapping", "nc")
+KEYS = ("path", "train", "val", "test", "masks_dir", "names", "colours", "label_mapping", "nc", "labels",
+        "picture_side")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SYNTHETIC = "synthetic:street"
 
@@ -85,6 +92,10 @@ class Description:
     colours: tuple[tuple[int, int, int], ...]
     lookup: NDArray[np.int16]
     """(256,) raw id -> class id, IGNORE, or -1 where the file does not say."""
+    coloured: bool = False
+    """Whether masks show classes in their colours."""
+    picture_side: str = ""
+    """`left` or `right` where a file holds picture and mask side by side."""
 
 
 def read_description(file: Path) -> Description:
@@ -110,9 +121,14 @@ def read_description(file: Path) -> Description:
     names = _names(file, data.get("names"))
     if "nc" in data and data["nc"] != len(names):
         raise DataError(f"data set '{file}': nc", got=data["nc"], expected=f"{len(names)}, as in names")
+    coloured = _one_of(file, data, "labels", ("ids", "colours")) == "colours"
+    if coloured and "colours" not in data:
+        raise DataError(f"data set '{file}': labels: colours", got="no colours", expected="colours of all names")
     return Description(
         file=file,
-        root=file.parent / str(data.get("path", ".")),
+        root=file.parent / _expanded(file, str(data.get("path", "."))),
+        coloured=coloured,
+        picture_side=_one_of(file, data, "picture_side", ("", "left", "right")),
         splits={s: str(data[s]) for s in ("train", "val", "test") if data.get(s)},
         masks_dir=str(data.get("masks_dir", "masks")),
         names=names,
@@ -137,30 +153,45 @@ class FolderDataset:
         if not self.files:
             raise DataError(f"data set '{d.file}': {split} pictures in {folder}", got="none",
                             expected=" ".join(PICTURES))
-        self.masks = [(masks / p.relative_to(folder)).with_suffix(".png") for p in self.files]
+        self.masks = (self.files if d.picture_side else
+                      [(masks / p.relative_to(folder)).with_suffix(".png") for p in self.files])
         missing = [m for m in self.masks if not m.is_file()]
         if missing:
             raise DataError(f"data set '{d.file}': {len(missing)} of {len(self.masks)} {split} masks",
                             got="missing", expected=str(missing[0]))
         self.names, self.colours, self.ignore = d.names, d.colours, IGNORE
         self.stems = [p.stem for p in self.files]
-        self._lookup = d.lookup
+        self._description = d
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Pair:
-        image, raw = read_picture(self.files[index]), read_mask(self.masks[index])
+        image, raw = self._read(index)
         if raw.shape != image.shape[:2]:
             raise DataError(f"mask '{self.masks[index]}'", got=f"{raw.shape[1]}x{raw.shape[0]}",
                             expected=f"{image.shape[1]}x{image.shape[0]}, as its picture")
-        mask = self._lookup[raw]
+        mask = self._description.lookup[raw]
         if mask.min() < 0:
             strange = sorted(int(v) for v in np.unique(raw[mask < 0]))
             raise DataError(f"mask '{self.masks[index]}'", got=f"ids {strange[:8]}",
                             expected=f"ids 0 to {len(self.names) - 1}, {IGNORE}, or what label_mapping names",
                             do="add them to label_mapping (ignore_label leaves them out)")
         return image, mask.astype(np.uint8)
+
+    def _read(self, index: int) -> Pair:
+        d, image = self._description, read_picture(self.files[index])
+        if d.picture_side:
+            half = image.shape[1] // 2
+            halves = image[:, :half], image[:, half:2 * half]
+            image, label = halves if d.picture_side == "left" else halves[::-1]
+            image = np.ascontiguousarray(image)
+            raw = classes_of(label, d.colours, IGNORE) if d.coloured else label[..., 0]
+        elif d.coloured:
+            raw = classes_of(read_picture(self.masks[index]), d.colours, IGNORE)
+        else:
+            raw = read_mask(self.masks[index])
+        return image, raw
 
 
 def read_picture(path: Path) -> NDArray[Any]:
@@ -234,6 +265,20 @@ def _colours(file: Path, colours: Any, count: int) -> tuple[tuple[int, int, int]
     except (KeyError, IndexError, TypeError, ValueError):
         raise DataError(f"data set '{file}': colours", got=repr(colours)[:80],
                         expected=f"[r, g, b] for each id 0 to {count - 1}") from None
+
+
+def _one_of(file: Path, data: Mapping[str, Any], key: str, known: tuple[str, ...]) -> str:
+    value = data.get(key, known[0])
+    if value not in known:
+        raise DataError(f"data set '{file}': {key}", got=repr(value), expected=" or ".join(k for k in known if k))
+    return str(value)
+
+
+def _expanded(file: Path, path: str) -> str:
+    found = os.path.expandvars(path)
+    if "$" in found:
+        raise DataError(f"data set '{file}': path", got=f"'{path}'", expected="environment variables that are set")
+    return found
 
 
 def _lookup(file: Path, mapping: Any, count: int) -> NDArray[np.int16]:

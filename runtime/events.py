@@ -23,7 +23,7 @@ def frame_event(result: Result) -> dict[str, Any]:
     return {"schema": SCHEMA, "type": "frame", "time": utc(frame.captured_s), "source": frame.source,
             "index": frame.index, "position_s": None if frame.position_s is None else round(frame.position_s, 4),
             "shares": {name: round(share, 5) for name, share in result.shares.items()},
-            "age_ms": round(frame.age_ms, 3)}
+            "age_ms": round(frame.age_ms, 3), **frame.facts}
 
 
 def status_event(source: str, status: Status) -> dict[str, Any]:

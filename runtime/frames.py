@@ -7,19 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import pixels
 from .errors import DataError, need
-from .manifest import Manifest
+from .manifest import Manifest, TensorSpec
 from .timing import now_s, timed
 
 T = TypeVar("T")
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source.
+    """One picture of a source; `latents.Latents` is one that has yet to be made.
 
     Attributes:
         image: (H, W, 3) uint8, BGR. Nothing writes into it.
@@ -49,6 +51,35 @@ class Frame:
         """Milliseconds since it was captured."""
         return 1e3 * (now_s() - self.captured_s)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What events say of it beside where it comes from."""
+        return {}
+
+    def feeds(self, manifest: Manifest, times_ms: dict[str, float]) -> Arrays:
+        """What the network is given for it, by input's name, with a batch axis.
+
+        Args:
+            manifest: the model's description.
+            times_ms: gets the stage `fit` where the frame's size is not the network's.
+
+        Raises:
+            DataError: the model takes no frames.
+        """
+        spec, fitted = frame_spec(manifest), self.image
+        if spec.size_hw is not None and self.size_hw != spec.size_hw:
+            with timed(times_ms, "fit"):
+                fitted = pixels.fit(fitted, spec.size_hw, manifest.fit)
+        return {spec.name: np.ascontiguousarray(fitted)[None]}
+
+    def own(self, outputs: Arrays) -> Arrays:
+        """The outputs for what `feeds` gave, as its Result has them: without the batch axis."""
+        return {name: array[0] for name, array in outputs.items()}
+
+    def look(self, image: NDArray[Any]) -> NDArray[Any]:
+        """(H, W, 3) uint8 BGR: what one looks at, of the network's output `image` as `own` gives it."""
+        return image
+
 
 @dataclass
 class Result:
@@ -56,7 +87,8 @@ class Result:
 
     Attributes:
         frame: what went in.
-        outputs: the network's outputs by name for this one frame, at the network's size (no batch axis).
+        outputs: the network's outputs by name for this one frame, at the network's size (no batch axis; of `Latents`,
+            whose grid is a batch, with one).
         manifest: the model's description: classes, colours, fit.
         times_ms: milliseconds spent by stage: `decode`, `fit` (where sizes differ), `infer`, `overlay` (once drawn).
     """
@@ -69,6 +101,13 @@ class Result:
     _making: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the frame, or of the picture that was made where the source gave none."""
+        if self.frame.image.size:
+            return self.frame.size_hw
+        return int(self.picture.shape[0]), int(self.picture.shape[1])
+
+    @property
     def mask(self) -> NDArray[Any]:
         """(H, W) uint8 class ids at the frame's size; 255 where the network saw nothing (outside a centre crop)."""
         return self.once("mask", lambda: pixels.unfit_mask(self._output("mask"), self.frame.size_hw,
@@ -76,7 +115,7 @@ class Result:
 
     @property
     def picture(self) -> NDArray[Any]:
-        """(H, W, 3) uint8 BGR: what one looks at, the overlay of a mask or the network's own picture."""
+        """(H, W, 3) uint8 BGR: what one looks at, the overlay of a mask or the network's own picture or grid."""
         return self.once("picture", self._picture)
 
     @property
@@ -113,13 +152,28 @@ class Result:
 
     def _picture(self) -> NDArray[Any]:
         with timed(self.times_ms, "overlay"):
-            return self.overlay(legend=True) if "mask" in self.outputs else self._output("image")
+            return self.overlay(legend=True) if "mask" in self.outputs else self.frame.look(self._output("image"))
 
     def _output(self, name: str) -> NDArray[Any]:
         if name not in self.outputs:
             raise DataError(f"result of a '{self.manifest.task}' model: '{name}'", got="not among its outputs",
                             expected="one of " + ", ".join(self.outputs))
         return self.outputs[name]
+
+
+def frame_spec(manifest: Manifest) -> TensorSpec:
+    """The input that takes frames.
+
+    Raises:
+        DataError: the model takes none.
+    """
+    if manifest.frame_input is not None:
+        return manifest.frame_input
+    made = any(spec.name == "z" for spec in manifest.inputs)
+    raise DataError(f"model '{manifest.name}' ({manifest.task})", got="no input that takes frames",
+                    expected="inputs " + ", ".join(s.name for s in manifest.inputs),
+                    do="`epee generate` shows what it makes, so does the source latents:walk" if made
+                    else "use model.session.run({…})")
 
 
 def _encode_jpeg(image: NDArray[Any], quality: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import shutil
@@ -77,16 +79,26 @@ def version(package: str) -> str:
 
 
 def describe() -> dict[str, Any]:
-    """All of the above with system, load and clock governor: what a table of timings must say."""
+    """All of the above with system, load and clock governors: what a table of timings must say.
+
+    `fingerprint` is the same where `board`, `cpu` and `gpus` are: there and only there times may be compared, and
+    then `versions`, `governor` and `system` say what else differs.
+    """
+    facts: dict[str, Any] = {"board": board(), "cpu": cpu(), "gpus": gpus()}
     return {
+        "fingerprint": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16],
         "system": platform.platform(),
-        "board": board(),
-        "cpu": cpu(),
-        "gpus": gpus(),
+        **facts,
         "load_1m": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
+        "governor": governor(),
         "versions": versions(),
     }
+
+
+def governor() -> str | None:
+    """Who sets the processors' clocks, `performance` for instance; several are joined, None where nobody tells."""
+    found = {_text(str(path)).strip() for path in Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor")}
+    return ", ".join(sorted(found - {""})) or None
 
 
 def cache_folder() -> Path:

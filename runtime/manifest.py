@@ -18,6 +18,8 @@ FORMAT = 1
 KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
 TASKS = ("segment", "translate", "enhance", "generate", "animate", "features")
 FIT_MODES = ("stretch", "letterbox", "crop")
+NEXT = "next_"
+"""Before an input's name it names the output that is carried to it; see `Manifest.carried`."""
 INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
 
 
@@ -141,6 +143,19 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def frame_input(self) -> TensorSpec | None:
+        """The input that takes frames, or None where the model takes none."""
+        return next((s for s in self.inputs if s.pixel == "bgr8" or s.name == "frame"), None)
+
+    @property
+    def carried(self) -> dict[str, TensorSpec]:
+        """What goes from frame to frame: by the output's name, `next_state`, the input that the next frame has it in,
+        `state`. The first frame has zeros. (A graph cannot give an output the name of an input.)
+        """
+        outputs = {spec.name for spec in self.outputs}
+        return {NEXT + spec.name: spec for spec in self.inputs if NEXT + spec.name in outputs}
 
     def variant(self, name: str) -> Variant:
         """The variant of that name.

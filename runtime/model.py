@@ -4,14 +4,18 @@
     result = model(frame)                     # one frame
     for result in model.stream("drive.mp4"):  # a source, decoded and computed in threads
         show(result.overlay())
+
+    faces = epee.open("faces.epee")           # a generator
+    picture = faces.generate(seed=7).picture
+    for result in faces.stream("latents:walk?seed=7&loop=240"):
+        show(result.picture)
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any, cast
@@ -20,65 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pixels
+from .answering import Engine, warm_up
 from .backends import Session, open_session
 from .batching import Batching, choose
 from .bundle import Bundle
-from .errors import BackendError, DataError
-from .frames import Frame, Result
-from .manifest import Manifest, TensorSpec
+from .errors import BackendError
+from .frames import Arrays, Frame, Result
+from .manifest import Manifest
 from .sources import Opened, Source, open_source
 from .stream import Crew
-from .timing import cpus, now_s, timed
-from .turns import Turns
+from .timing import cpus, now_s
 
 MOST_IN_FLIGHT = 4
-
-
-class Engine:
-    """An opened session that is closed after its last frame; see `Model.swap`."""
-
-    def __init__(self, session: Session, manifest: Manifest, most: int = 1) -> None:
-        self.session, self.manifest = session, manifest
-        self.spec: TensorSpec | None = None
-        self.turns = Turns(session.run, session.depth, most)
-        self._users, self._retired = 0, False
-        self._lock = threading.Lock()
-
-    def enter(self) -> bool:
-        """Counts a frame that will go through it; False where it was retired already."""
-        with self._lock:
-            self._users += not self._retired
-            return not self._retired
-
-    def leave(self) -> None:
-        """The frame is through; closes the session after the last one."""
-        with self._lock:
-            self._users -= 1
-            last = self._retired and not self._users
-        if last:
-            self.session.close()
-
-    def retire(self) -> None:
-        """Takes no more frames; closes the session now or after the last one."""
-        with self._lock:
-            last = not self._retired and not self._users
-            self._retired = True
-        if last:
-            self.session.close()
-
-    def answer(self, frame: Frame) -> Result:
-        """What the network says of a frame."""
-        if self.spec is None:
-            self.spec = frame_spec(self.manifest)
-        times_ms = {"decode": frame.decode_ms} if frame.decode_ms else {}
-        spec, fitted = self.spec, frame.image
-        if spec.size_hw is not None and frame.size_hw != spec.size_hw:
-            with timed(times_ms, "fit"):
-                fitted = pixels.fit(fitted, spec.size_hw, self.manifest.fit)
-        feeds = {spec.name: np.ascontiguousarray(fitted)[None]}
-        with timed(times_ms, "infer"):
-            outputs = self.turns(feeds)
-        return Result(frame, {name: array[0] for name, array in outputs.items()}, self.manifest, times_ms)
 
 
 class Model:
@@ -117,7 +74,29 @@ class Model:
             DataError: another shape or type, or a model that takes no frames.
         """
         frame = image if isinstance(image, Frame) else Frame(pixels.expand(np.asarray(image)), captured_s=now_s())
-        return self._answer(frame, self._enter())
+        return self._answer(frame, self._enter(), {})
+
+    def generate(self, seed: int = 0, *, label: str | Sequence[str] = (), truncation: float = 1.0,
+                 grid_wh: tuple[int, int] = (1, 1), scale: int = 1) -> Result:
+        """What a generator makes of a seed: `result.picture` is one picture, or a grid of them.
+
+        Args:
+            seed: the same gives the same pictures everywhere.
+            label: names of classes that the pictures take in turn; none takes all.
+            truncation: above 0, at most 2; below 1 pictures are more alike and more typical.
+            grid_wh: columns and rows.
+            scale: pictures are enlarged so many times, pixel by pixel.
+
+        Raises:
+            DataError: a bundle that is no generator.
+            ConfigError: a value that makes no sense, a class that does not exist.
+        """
+        from .sources.latent import LatentSource
+        from .sources.latent_options import LatentOptions
+
+        labels = (label,) if isinstance(label, str) else tuple(label)
+        options = LatentOptions("seeds", seed, grid_wh=grid_wh, scale=scale, truncation=truncation, label=labels)
+        return self(next(iter(LatentSource(options, self.manifest))))
 
     def stream(self, source: Source | Iterable[NDArray[Any] | Frame] | str | int | os.PathLike[str], *,
                prepare: Callable[[Result], None] | None = None, limit: int | None = None,
@@ -137,7 +116,7 @@ class Model:
         """
         with ExitStack() as opened:
             if isinstance(source, (str, int, os.PathLike)):
-                source = opened.enter_context(open_source(source, size_wh=self.size_wh))
+                source = opened.enter_context(open_source(source, manifest=self.manifest))
             crew = opened.enter_context(self.crew(source, prepare=prepare, limit=limit, stop=stop))
             if getattr(source, "live", False):
                 opened.callback(cast(Source, source).close)  # before the crew is left: a worker may wait inside it
@@ -152,13 +131,14 @@ class Model:
             keep: says on a worker, before anything is computed, whether a frame is still worth it.
         """
         live = bool(getattr(source, "live", False))
+        carried: Arrays = {}
 
         def work(entered: tuple[Frame, Engine]) -> Result | None:
             frame, engine = entered
             if keep is not None and not keep(frame):
                 engine.leave()
                 return None
-            result = self._answer(frame, engine)
+            result = self._answer(frame, engine, carried)
             if prepare is not None:
                 prepare(result)
             return result
@@ -188,14 +168,14 @@ class Model:
         old.retire()
 
     def warm_up(self, runs: int = 2) -> None:
-        """Runs black frames, so that the first real one takes no longer than the others."""
+        """Runs black frames or empty latents, so that the first real one takes no longer than the others."""
         warm_up(self._engine, runs)
 
     @property
     def size_wh(self) -> tuple[int, int] | None:
-        """Width and height that the network takes, or None where any size will do."""
-        size_hw = frame_spec(self.manifest).size_hw
-        return None if size_hw is None else (size_hw[1], size_hw[0])
+        """Width and height of the frames that the network takes, or None where any size will do, or it takes none."""
+        spec = self.manifest.frame_input
+        return None if spec is None or spec.size_hw is None else (spec.size_hw[1], spec.size_hw[0])
 
     def close(self) -> None:
         """Frees the graph, after the frames that are inside it."""
@@ -210,8 +190,11 @@ class Model:
     def _workers(self) -> int:
         """As many as compute; one more where a single request computes, to decode and draw meanwhile.
 
-        Streams that share the session divide them: frames that wait for their turn only grow old.
+        Streams that share the session divide them: frames that wait for their turn only grow old. Where something is
+        carried from frame to frame it is one, which has them in order.
         """
+        if self.manifest.carried:
+            return 1
         depth = self.session.depth
         alone = depth if depth > 1 else 2
         return alone if self.streams == 1 else max(1, -(-(depth + 1) // self.streams))
@@ -224,32 +207,11 @@ class Model:
             if engine is self._engine:
                 raise BackendError(f"model '{engine.manifest.name}'", got="closed already", do="open it again")
 
-    def _answer(self, frame: Frame, engine: Engine) -> Result:
+    def _answer(self, frame: Frame, engine: Engine, carried: Arrays) -> Result:
         try:
-            return engine.answer(frame)
+            return engine.answer(frame, carried)
         finally:
             engine.leave()
-
-
-def warm_up(engine: Engine, runs: int = 2) -> None:
-    """Runs black frames through a session, on as many threads as it computes on."""
-    h, w = frame_spec(engine.manifest).size_hw or (64, 64)
-    black = Frame(np.zeros((h, w, 3), np.uint8))
-    with ThreadPoolExecutor(engine.session.depth) as pool:
-        list(pool.map(lambda _: engine.answer(black), range(runs * engine.session.depth)))
-
-
-def frame_spec(manifest: Manifest) -> TensorSpec:
-    """The input that takes frames.
-
-    Raises:
-        DataError: the model takes none.
-    """
-    for spec in manifest.inputs:
-        if spec.pixel == "bgr8" or spec.name == "frame":
-            return spec
-    raise DataError(f"model '{manifest.name}' ({manifest.task})", got="no input that takes frames",
-                    expected="inputs " + ", ".join(s.name for s in manifest.inputs), do="use model.session.run({…})")
 
 
 def open_model(path: str | os.PathLike[str] | Bundle, backend: str = "auto", precision: str = "auto", *,
@@ -274,7 +236,9 @@ def open_model(path: str | os.PathLike[str] | Bundle, backend: str = "auto", pre
 def depth_for(live: bool, threads: int = 0, streams: int = 1) -> int:
     """How many frames to compute side by side: one a thread, up to MOST_IN_FLIGHT.
 
-    Where they are live, one a stream at most: a single camera's frame is soonest done on all threads.
+    Args:
+        live: whether a stream has one frame in work at most: a single camera's frame is soonest done on all threads,
+            and where something is carried from frame to frame, the next one waits for it.
     """
     most = max(1, min(MOST_IN_FLIGHT, threads or cpus()))
     return min(streams, most) if live else most

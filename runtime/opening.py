@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from .bundle import Bundle
-from .model import Model, depth_for, frame_spec, open_model
+from .model import Model, depth_for, open_model
 from .mosaic import Mosaic
 from .pipeline import Run, RunOptions
 from .sinks import Sink, SinkInfo, open_sink
@@ -66,11 +66,8 @@ def open_streams(cameras: Sequence[Camera], opened: ExitStack, *, wait: bool = F
         EpeeError: something does not open.
     """
     bundles = {camera.bundle: Bundle.open(camera.bundle) for camera in cameras}
-    sources = []
-    for camera in cameras:
-        size_hw = frame_spec(bundles[camera.bundle].manifest).size_hw
-        sources.append(opened.enter_context(open_source(
-            camera.source, seed=camera.seed, size_wh=size_hw and size_hw[::-1], options=camera.stream_options(wait))))
+    sources = [opened.enter_context(open_source(camera.source, seed=camera.seed, options=camera.stream_options(wait),
+                                                manifest=bundles[camera.bundle].manifest)) for camera in cameras]
     names = _names(cameras, sources)
     for name, source in zip(names, sources, strict=True):
         source.name = name  # what its frames will say they come from
@@ -95,7 +92,8 @@ def _open_models(cameras: Sequence[Camera], sources: Sequence[Source], bundles: 
         if key in models:
             continue
         sharing = [source for other, source in zip(cameras, sources, strict=True) if _key(other) == key]
-        depth = depth_for(all(source.live for source in sharing), camera.threads, len(sharing))
+        alone = bool(bundles[camera.bundle].manifest.carried) or all(source.live for source in sharing)
+        depth = depth_for(alone, camera.threads, len(sharing))
         model = opened.enter_context(open_model(bundles[camera.bundle], camera.backend, camera.precision,
                                                 threads=camera.threads, depth=depth))
         model.warm_up()

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from .answering import Engine
 from .frames import Frame, Result
-from .model import Engine, Model
+from .model import Model
 from .outlets import Outlets
 from .sinks import Sink, SinkEnd
 from .sources import Source, Status

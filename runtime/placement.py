@@ -31,7 +31,7 @@ from .variants import choose_variant
 from .verify import read_goldens
 
 RUNS = 5
-"""How often the graph is computed; the first time warms up."""
+"""How often the graph is computed unless more is asked for; the first time warms up, and the fastest counts."""
 MOVED, UNKNOWN = "moved", "unknown"
 WEIGHTED = re.compile(r"conv(?!ert)|gemm|matmul|fullyconnected|innerproduct|attention|lstm|gru", re.IGNORECASE)
 """Types of nodes that compute with weights, whatever the runtime calls them: `QLinearConv`, `Conv2Int8` …"""
@@ -67,6 +67,15 @@ class Node:
     precision: str
     weighted: bool
     ms: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to look: what goes in, on how many threads (0: the backend's choice), and how often."""
+
+    feeds: Feeds
+    threads: int = 0
+    runs: int = RUNS
 
 
 @dataclass(frozen=True)
@@ -115,26 +124,29 @@ class Placement:
                 "strays": [{"name": node.name, "op": node.op, "why": why} for node, why in strays], "ok": not strays}
 
 
-def placement(bundle: Bundle, backend: str = "auto", precision: str = "auto") -> Placement:
+def placement(bundle: Bundle, backend: str = "auto", precision: str = "auto", *, threads: int = 0,
+              runs: int = RUNS) -> Placement:
     """Runs the first golden on a backend and reads where each node ran.
 
     Args:
         bundle: what to run.
         backend: `NAME[:DEVICE]`, or `auto`.
         precision: a variant's name or precision, or `auto`.
+        threads: compute threads; 0 leaves the choice to the backend.
+        runs: how often it is run; more make the times better.
 
     Raises:
         BackendError: the variant does not open there, or nobody has taught epee to look into this backend.
     """
     variant = choose_variant(bundle, precision)
-    with backends.open_session(bundle, backend, variant.name) as session:
+    with backends.open_session(bundle, backend, variant.name, threads=threads) as session:
         name, device = session.backend, session.device
         if name not in READERS:
             raise BackendError(f"backend '{name}'", got="no way to look inside",
                                expected="one of " + ", ".join(READERS), do="choose one of them with --backend")
         goldens = read_goldens(bundle)
         feeds = {s.name: np.ascontiguousarray(goldens[s.name][:s.shape[0] or 1]) for s in session.inputs}
-        nodes = READERS[name](session, bundle, variant, feeds)
+        nodes = READERS[name](session, bundle, variant, Look(feeds, threads, runs))
     return Placement(name, device, variant.name, variant.precision, tuple(nodes))
 
 
@@ -151,7 +163,7 @@ def render(placed: Placement) -> str:
     return "\n".join(lines)
 
 
-def read_onnxruntime(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
+def read_onnxruntime(session: Any, bundle: Bundle, variant: Variant, look: Look) -> list[Node]:
     """Nodes of ONNX Runtime's profile of a run on the session's provider.
 
     A profile has to be asked for at opening, so the file is opened once more, on the provider that became active.
@@ -161,10 +173,11 @@ def read_onnxruntime(session: Any, bundle: Bundle, variant: Variant, feeds: Feed
     with tempfile.TemporaryDirectory(prefix="epee-") as folder:
         settings = ort.SessionOptions()
         settings.enable_profiling, settings.log_severity_level = True, 3
+        settings.intra_op_num_threads = look.threads
         settings.profile_file_prefix = str(Path(folder) / "profile")
         profiled = ort.InferenceSession(str(bundle.file(variant)), settings, providers=[provider])
-        for _ in range(RUNS):
-            profiled.run(None, dict(feeds))
+        for _ in range(look.runs):
+            profiled.run(None, dict(look.feeds))
         events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
     kernels: dict[str, list[Any]] = {}
     for event in events:
@@ -186,48 +199,54 @@ def _device(provider: str) -> str:
     return provider.removesuffix(onnxruntime.SUFFIX).lower()
 
 
-def read_openvino(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
+def read_openvino(session: Any, bundle: Bundle, variant: Variant, look: Look) -> list[Node]:
     """Nodes of OpenVINO's compiled model that ran.
 
     Counters have to be asked for at compiling, so the file is compiled once more, with the session's precision hint.
     """
     core = need("openvino").Core()
-    compiled = core.compile_model(core.read_model(str(bundle.file(variant))), session.device.upper(), {
-        "PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": openvino.HINTS.get(variant.precision, "f32")})
+    device = session.device.upper()
+    settings = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": openvino.HINTS.get(variant.precision, "f32")}
+    if look.threads and device == "CPU":
+        settings["INFERENCE_NUM_THREADS"] = look.threads
+    compiled = core.compile_model(core.read_model(str(bundle.file(variant))), device, settings)
     devices = compiled.get_property("EXECUTION_DEVICES")
     provider = (devices if isinstance(devices, str) else "+".join(devices)).lower()
     request = compiled.create_infer_request()
-    for _ in range(RUNS):
-        request.infer(dict(feeds))
+    for _ in range(look.runs):
+        request.infer(dict(look.feeds))
     return [_node(name, kind, provider, precision, int(time_us) / 1e3)
             for name, kind, precision, time_us in openvino.layers(compiled)
             if time_us.isdigit()]  # else constants, and what only renames a buffer
 
 
-def read_opencv(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
+def read_opencv(session: Any, bundle: Bundle, variant: Variant, look: Look) -> list[Node]:
     """OpenCV's layers that took time: layers with weights tell their precision, others only that they ran."""
     times = []
-    for _ in range(RUNS):
-        session.run(feeds)
+    for _ in range(look.runs):
+        session.run(look.feeds)
         times.append(np.ravel(session.net.getPerfProfile()[1]))
     times_ms = np.min(times, axis=0) / need("cv2").getTickFrequency() * 1e3
     return [_node(name, kind, session.device, precision or UNKNOWN, float(ms))
             for (name, kind, precision), ms in zip(opencv.layers(session.net), times_ms, strict=True) if ms]
 
 
-def read_ncnn(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
+def read_ncnn(session: Any, bundle: Bundle, variant: Variant, look: Look) -> list[Node]:
     """ncnn's layers by the numbers that each leaves behind; the steps around ncnn are numpy's and no layers."""
-    runs = [list(session.stored(feeds)) for _ in range(RUNS)]
+    runs = [list(session.stored(look.feeds)) for _ in range(look.runs)]
     return [_node(name, kind, session.device, NCNN_BITS.get(bits, UNKNOWN), min(run[i][3] for run in runs))
             for i, (name, kind, bits, _) in enumerate(runs[0]) if kind != "Input"]
 
 
-def read_tensorrt(session: Any, bundle: Bundle, variant: Variant, feeds: Feeds) -> list[Node]:
-    """An engine's layers as the library's inspector tells them; it tells no times."""
-    session.run(feeds)
+def read_tensorrt(session: Any, bundle: Bundle, variant: Variant, look: Look) -> list[Node]:
+    """An engine's layers as the library's inspector tells them, with the times that its profiler tells."""
+    times_ms = session.layer_times_ms(look.feeds, look.runs)
     layers = session.layers or (trt_layers.Layer("the whole engine", "engine", UNKNOWN, True),)
-    return [Node(layer.name, layer.op, session.device, layer.precision, layer.weighted, 0.0) for layer in layers]
+    told = {layer.name for layer in layers}
+    return [Node(layer.name, layer.op, session.device, layer.precision, layer.weighted, times_ms.get(layer.name, 0.0))
+            for layer in layers] + [_node(name, "", session.device, UNKNOWN, ms)
+                                    for name, ms in times_ms.items() if name not in told]
 
 
 def _node(name: str, op: str, provider: str, kind: str, ms: float) -> Node:
@@ -237,7 +256,7 @@ def _node(name: str, op: str, provider: str, kind: str, ms: float) -> Node:
     return Node(name, op, provider, MOVED if moved else PRECISIONS.get(kind, kind), weighted, ms)
 
 
-READERS: dict[str, Callable[[Any, Bundle, Variant, Feeds], list[Node]]] = {
+READERS: dict[str, Callable[[Any, Bundle, Variant, Look], list[Node]]] = {
     "onnxruntime": read_onnxruntime, "openvino": read_openvino, "opencv": read_opencv, "ncnn": read_ncnn,
     "tensorrt-rtx": read_tensorrt, "tensorrt": read_tensorrt}
 """Backend -> what reads its nodes from an opened session."""

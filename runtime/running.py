@@ -30,8 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", metavar="SITE.toml",
                         help="cameras with their bundles and sinks, instead of --source and --sink")
     parser.add_argument("--source", "-s", action="append", default=[], metavar="S",
-                        help="a video, picture or folder, a camera's number, rtsp://…, http://…, gst:PIPELINE, or "
-                             "synthetic:street; several run side by side and share the network fairly")
+                        help="a video, picture or folder, a camera's number, rtsp://…, http://…, gst:PIPELINE, "
+                             "synthetic:street, or for a generator latents:walk; several run side by side and "
+                             "share the network fairly")
     parser.add_argument("--sink", "-o", action="append", default=[], metavar="T",
                         help="window, FILE.mp4, FILE.mp4?every=10min&keep=20GB, masks:DIR, png:DIR, jsonl:FILE, "
                              "web:[HOST:]PORT, mqtt:HOST/TOPIC, null, null:overlay; may be repeated; {source} in a "
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="drop and count frames that are older")
     parser.add_argument("--smooth", action="store_true", default=None,
                         help="a new class has to be seen twice where the picture has not changed: less flicker")
-    parser.add_argument("--seed", type=int, metavar="N", help="of a synthetic source (default: 0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of a synthetic source or of latents (default: 0)")
     live = parser.add_argument_group("live sources")
     live.add_argument("--rtsp", choices=("tcp", "udp"), help="what RTSP sends pictures over (default: tcp)")
     live.add_argument("--open-timeout", type=_number(float, 0), metavar="S", dest="open_timeout_s",
@@ -66,12 +67,14 @@ def run(args: argparse.Namespace) -> Report:
     from .timing import now_s
 
     started_s = now_s()
+    from .heaps import bound_heaps
     from .opening import open_streams
     from .pipeline import RunOptions
     from .signals import handling
     from .smoothing import SmoothedResults
 
     cameras = _cameras(args)
+    bound_heaps()
     with handling() as signals, ExitStack() as opened:
         streams = open_streams(cameras, opened, wait=args.config is not None or len(cameras) > 1,
                                asked=lambda: signals.hangups)
@@ -176,8 +179,10 @@ def _limit(ready: Ready) -> int | None:
     if not source.path and not kinds & set(WATCHED):
         from .sources import notice
 
-        notice(f"'{ready.name}' never ends: taking {ENDLESS_FRAMES} frames (--frames or --seconds says otherwise)")
-        return ENDLESS_FRAMES
+        frames = source.period or ENDLESS_FRAMES
+        ends = "begins anew" if source.period else "never ends"
+        notice(f"'{ready.name}' {ends}: taking {frames} frames (--frames or --seconds says otherwise)")
+        return frames
     return None
 
 

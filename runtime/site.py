@@ -32,7 +32,7 @@ class Camera:
         max_age_ms: older frames are dropped and counted; None drops none.
         smooth: whether masks are smoothed over time, see `smoothing`.
         rtsp, open_timeout_s, read_timeout_s, give_up_s, hardware, credentials: see `StreamOptions`.
-        seed: of a synthetic source.
+        seed: of a synthetic source or of latents.
         frames, seconds: limits; None is none.
     """
 

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from .answering import Engine, warm_up
 from .backends import Session, open_session
 from .bundle import MANIFEST, Bundle, find
 from .errors import BundleError, EpeeError
 from .manifest import Manifest
-from .model import Engine, Model, frame_spec, warm_up
+from .model import Model
 from .sources import notice
 from .variants import choose_variant, variants_of
 from .verify import answer, compare, read_goldens
@@ -93,7 +94,6 @@ class Replacing:
         bundle = Bundle.open(self._path.resolve())
         running = self._model.session
         same_contract(self._model.manifest, bundle.manifest)
-        frame_spec(bundle.manifest)
         backend = f"{running.backend}:{running.device}" if self._backend == "auto" else self._backend
         precision = self._precision
         if precision == "auto" and any(v.name == running.variant for v in variants_of(bundle)):
@@ -125,9 +125,15 @@ def look(path: Path) -> Look:
 
 
 def same_contract(old: Manifest, new: Manifest) -> None:
-    """Raises BundleError where sinks could not go on with the new bundle's results. Classes and sizes may differ."""
+    """Raises BundleError where source and sinks could not go on with the new bundle.
+
+    The size of frames and pictures may differ, so may classes where they are no input.
+    """
     for what, was, now in (
             ("task", old.task, new.task),
+            ("inputs", *([("frame" if s is m.frame_input else (s.name, s.shape[1:], s.dtype)) for s in m.inputs]
+                         for m in (old, new))),
+            ("classes", *([len(m.classes)] if any(s.name == "label" for s in m.inputs) else [] for m in (old, new))),
             ("outputs", [(s.name, s.dtype, s.pixel) for s in old.outputs],
              [(s.name, s.dtype, s.pixel) for s in new.outputs])):
         if was != now:

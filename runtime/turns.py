@@ -53,10 +53,10 @@ class Turns:
         """The outputs for one request.
 
         Args:
-            feeds: one item, with a batch axis of 1 each.
+            feeds: one item, with a batch axis each; it is 1, or n for an item that is a batch itself.
 
         Returns:
-            The outputs, with a batch axis of 1 each; views of a larger array where requests went together.
+            The outputs, with that batch axis each; views of a larger array where requests went together.
         """
         with self._lock:
             mine = None
@@ -95,9 +95,11 @@ class Turns:
         try:
             if others:
                 together = {name: np.concatenate([r.feeds[name] for r in batch]) for name in first.feeds}
-                outputs = self._run(together)
-                for i, request in enumerate(batch):
-                    request.answer = {name: array[i:i + 1] for name, array in outputs.items()}
+                outputs, start = self._run(together), 0
+                for request in batch:
+                    end = start + len(next(iter(request.feeds.values())))
+                    request.answer = {name: array[start:end] for name, array in outputs.items()}
+                    start = end
             else:
                 first.answer = self._run(first.feeds)
         except BaseException as error:

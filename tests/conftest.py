@@ -82,3 +82,23 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode())
     return path
+
+
+@pytest.fixture(scope="session")
+def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset YAML of three drives, `a_`, `b_` and `c_`, of 4 synthetic street scenes of 96x72 each, and 3 of val."""
+    cv2, yaml = pytest.importorskip("cv2"), pytest.importorskip("yaml")
+    from epee.runtime.dataset import open_dataset
+
+    root = tmp_path_factory.mktemp("drives")
+    scenes = {"train": [f"{drive}_{i}" for drive in "abc" for i in range(4)], "val": [f"v_{i}" for i in range(3)]}
+    for split, stems in scenes.items():
+        data = open_dataset("synthetic:street", split, size_wh=(96, 72), count=len(stems))
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for stem, i in zip(stems, range(len(stems)), strict=True):
+            cv2.imwrite(str(root / "images" / split / f"{stem}.png"), data[i][0])
+            cv2.imwrite(str(root / "masks" / split / f"{stem}.png"), data[i][1])
+    described = {"train": "images/train", "val": "images/val", "names": dict(enumerate(data.names))}
+    (root / "drives.yaml").write_text(yaml.safe_dump(described))
+    return root / "drives.yaml"

@@ -23,9 +23,15 @@ class Augment:
         brightness, contrast: largest relative change, e.g. 0.25 for 0.75 to 1.25.
         gamma: range of the exponent, drawn log-uniformly.
         channel: range of a gain for each colour channel alone.
+        saturation: largest relative change of the colours' distance from grey.
         blur: probability of a Gaussian blur (sigma 0.3 to 1.2 pixels).
         noise: probability of additive Gaussian noise, its deviation drawn up to `noise_levels` grey levels.
         noise_levels: see noise.
+        focus: probability that the view is laid around a pixel of a rare class.
+        paste: probability that a rare class of another picture is copied in (Ghiasi 2020, arXiv 2012.07177).
+        rare: a class with a smaller share of the labelled pixels is rare.
+        small_steps: share of the steps whose views are smaller, which take less time.
+        small_size: their sides, as a share of the training size.
     """
 
     scale: tuple[float, float] = (0.75, 2.0)
@@ -38,12 +44,25 @@ class Augment:
     blur: float = 0.05
     noise: float = 0.05
     noise_levels: float = 8.0
+    saturation: float = 0.0
+    focus: float = 0.0
+    paste: float = 0.0
+    rare: float = 0.02
+    small_steps: float = 0.0
+    small_size: float = 2 / 3
+
+    def view_wh(self, size_wh: tuple[int, int], step: int, seed: int) -> tuple[int, int]:
+        """Width and height of the views of a step."""
+        if self.small_steps == 0 or np.random.default_rng((seed, 1 << 22, step)).random() >= self.small_steps:
+            return size_wh
+        return round(size_wh[0] * self.small_size), round(size_wh[1] * self.small_size)
 
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
 
-def augment(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng: np.random.Generator) -> Pair:
+def augment(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng: np.random.Generator, *,
+            view_wh: tuple[int, int] | None = None, around_xy: tuple[int, int] | None = None) -> Pair:
     """Gives a changed picture and the mask that still fits it.
 
     Args:
@@ -52,11 +71,15 @@ def augment(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rn
         a: how far.
         ignore: id for mask pixels from outside the picture.
         rng: the only source of chance.
+        view_wh: size of what is given; None keeps the picture's.
+        around_xy: a pixel that the view is laid around, as nearly as it stays inside; None lays it anywhere.
 
     Returns:
-        New arrays of the same shapes and dtypes.
+        New arrays of the same dtypes.
     """
-    image, mask = _warp(image, mask, a, ignore, rng)
+    image, mask = _warp(image, mask, a, ignore, rng, view_wh or (mask.shape[1], mask.shape[0]), around_xy)
+    if a.saturation:
+        image = cv2.transform(image, _saturation(a.saturation, rng))
     image = cv2.LUT(image, _tone(a, rng))
     if rng.random() < a.blur:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2))
@@ -65,22 +88,34 @@ def augment(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rn
     return image, mask
 
 
-def _warp(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng: np.random.Generator) -> Pair:
-    h, w = mask.shape
+def _warp(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng: np.random.Generator,
+          view_wh: tuple[int, int], around_xy: tuple[int, int] | None) -> Pair:
+    (h, w), (view_w, view_h) = mask.shape, view_wh
     zoom = math.exp(rng.uniform(math.log(a.scale[0]), math.log(a.scale[1])))
     angle = math.radians(rng.uniform(-a.rotate_deg, a.rotate_deg))
     flip = -1.0 if rng.random() < a.flip else 1.0
     # Where the view's centre lies in the picture: anywhere that keeps the view inside (or the picture in the view).
-    reach_x, reach_y = abs(w - w / zoom) / 2, abs(h - h / zoom) / 2
-    cx, cy = w / 2 + rng.uniform(-reach_x, reach_x), h / 2 + rng.uniform(-reach_y, reach_y)
+    reach_x, reach_y = abs(w - view_w / zoom) / 2, abs(h - view_h / zoom) / 2
+    dx, dy = rng.uniform(-reach_x, reach_x), rng.uniform(-reach_y, reach_y)
+    if around_xy is not None:  # off its middle by up to a quarter of the view, so that it is not always there
+        dx = around_xy[0] - w / 2 + dx * min(1.0, view_w / zoom / 4 / max(reach_x, 1e-6))
+        dy = around_xy[1] - h / 2 + dy * min(1.0, view_h / zoom / 4 / max(reach_y, 1e-6))
+        dx, dy = min(max(dx, -reach_x), reach_x), min(max(dy, -reach_y), reach_y)
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
     matrix = np.array([[flip * cos, -flip * sin, 0.0], [sin, cos, 0.0]])
-    matrix[:, 2] = np.array([(w - 1) / 2, (h - 1) / 2]) - matrix[:, :2] @ np.array([cx - 0.5, cy - 0.5])
-    image = cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+    centre = np.array([w / 2 + dx - 0.5, h / 2 + dy - 0.5])
+    matrix[:, 2] = np.array([(view_w - 1) / 2, (view_h - 1) / 2]) - matrix[:, :2] @ centre
+    image = cv2.warpAffine(image, matrix, view_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
                            borderValue=(114, 114, 114))
-    mask = cv2.warpAffine(mask, matrix, (w, h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
+    mask = cv2.warpAffine(mask, matrix, view_wh, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
                           borderValue=ignore)
     return image, mask
+
+
+def _saturation(most: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(3, 3) that moves colours away from their grey (BT.601) or towards it."""
+    keep = rng.uniform(1 - most, 1 + most)
+    return (keep * np.eye(3) + (1 - keep) * np.array([0.114, 0.587, 0.299])).astype(np.float32)
 
 
 def _tone(a: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:

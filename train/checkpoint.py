@@ -24,6 +24,8 @@ from .config import from_dict
 from .networks.extractor import Extractor, ExtractorConfig
 from .networks.generator import Generator, GeneratorConfig
 from .networks.segmenter import Segmenter, SegmenterConfig
+from .networks.translator import Translator, TranslatorConfig
+from .networks.upscaler import Upscaler, UpscalerConfig
 
 BEST, GENERATOR, LAST = "best.safetensors", "generator.safetensors", "last.safetensors"
 FORMAT = 1
@@ -31,6 +33,8 @@ FORMAT = 1
 NETWORKS: dict[str, tuple[Any, type[Any]]] = {
     "segment": (Segmenter, SegmenterConfig),
     "generate": (Generator, GeneratorConfig),
+    "translate": (Translator, TranslatorConfig),
+    "enhance": (Upscaler, UpscalerConfig),
     "features": (Extractor, ExtractorConfig),
 }
 """Task -> (network, its configuration)."""
@@ -41,7 +45,7 @@ class Trained:
     """A trained network and what a bundle must say of it.
 
     Attributes:
-        task: `segment`, `generate` or `features`.
+        task: a key of NETWORKS.
         network: in eval mode, float32, on the CPU.
         size_wh: the size it was trained at.
         names, colours, ignore: of the classes; a generator has no colours, and no names without labels.

@@ -11,6 +11,8 @@ from ..runtime.cli import Command, Report, add_common
 TASKS: dict[str, tuple[str, str]] = {
     "segment": ("segment_command", "train a segmentation network on labelled pictures"),
     "generate": ("generate_command", "train a generator on a folder or a zip of pictures"),
+    "translate": ("translate_command", "train a translator: pictures into pictures, by pairs or in a style"),
+    "enhance": ("enhance_command", "train an enhancer: larger, cleaner or sharper pictures"),
     "features": ("features_command", "train a feature extractor, to score generators by"),
 }
 """Name -> (module with `arguments` and `run`, one line of help)."""

@@ -48,13 +48,17 @@ def read_toml(cls: type[C], path: Path) -> C:
     Raises:
         ConfigError: no such file, no TOML, an unknown key, or a value of another type.
     """
+    return from_dict(cls, load_toml(path), where=str(path))
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Reads a TOML file as plain values. Raises ConfigError where there is none or it is no TOML."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration '{path}'", got=error.strerror or str(error)) from None
     except ValueError as error:
         raise ConfigError(f"configuration '{path}' is no TOML", got=str(error)) from None
-    return from_dict(cls, data, where=str(path))
 
 
 def from_dict(cls: type[C], data: Mapping[str, Any], where: str = "configuration") -> C:

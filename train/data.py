@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..runtime import pixels
 from ..runtime.dataset import Dataset, Pair
 from ..runtime.manifest import Fit
 from .augment import Augment, augment
+from .rare import look_for, paste, rare_classes
 
 CACHE_BYTES = 4 << 30
 """Pictures beyond this are read from their source each time."""
@@ -73,6 +74,34 @@ class Remembered:
         return pair
 
 
+class Chosen:
+    """Some pairs of a data set, in the order of `indices`."""
+
+    def __init__(self, data: Dataset, indices: Sequence[int]) -> None:
+        self.names, self.colours, self.ignore = data.names, data.colours, data.ignore
+        self._data, self._indices = data, tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self._data[self._indices[index]]
+
+
+class Joined:
+    """The pairs of one data set, then those of another with the same classes."""
+
+    def __init__(self, first: Dataset, second: Dataset) -> None:
+        self.names, self.colours, self.ignore = first.names, first.colours, first.ignore
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self._first[index] if index < len(self._first) else self._second[index - len(self._first)]
+
+
 def class_frequency(store: Store, limit: int = 128) -> NDArray[np.float64]:
     """(C,) share of each class among the labelled pixels of up to `limit` pictures, evenly spread."""
     classes = len(store.data.names)
@@ -120,11 +149,14 @@ class Batches:
         seed: of order and augmentation.
         how: the augmentation.
         start: first step to give.
+        frequency: (C,) share of each class among the labelled pixels, which says what is rare; None: nothing is.
         ahead: batches made while the step before them computes. 0 where the CPU computes the steps: threads that
             augment beside it make its own threads wait for each other, and cost more than they hide.
     """
 
-    def __init__(self, store: Store, batch: int, seed: int, how: Augment, start: int = 0, ahead: int = 0) -> None:
+    def __init__(self, store: Store, batch: int, seed: int, how: Augment, start: int = 0, *,
+                 frequency: NDArray[np.float64] | None = None, ahead: int = 0) -> None:
+        self._rare = () if frequency is None else rare_classes(frequency, how.rare)
         self._store, self._seed, self._how = store, seed, how
         self._order = Order(len(store), batch, seed)
         self._step, self._ahead = start, ahead
@@ -137,7 +169,7 @@ class Batches:
         return self._order.steps_per_epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        """Gives images (N, H, W, 3) uint8 BGR and masks (N, H, W) uint8, for step after step."""
+        """Gives images (N, h, w, 3) uint8 BGR and masks (N, h, w) uint8, for step after step."""
         while True:
             while len(self._waiting) <= self._ahead:
                 self._waiting.append([self._pool.submit(self._make, self._step, slot, int(index))
@@ -148,9 +180,13 @@ class Batches:
 
     def _make(self, step: int, slot: int, index: int) -> Pair:
         cv2.setNumThreads(1)  # the threads here are the parallelism
-        image, mask = self._store[index]
+        how, pair = self._how, self._store[index]
         rng = np.random.default_rng((self._seed, step, slot))
-        return augment(image, mask, self._how, self._store.data.ignore, rng)
+        if how.paste and rng.random() < how.paste:
+            pair = paste(pair, self._store[int(rng.integers(len(self._store)))], self._rare, rng)
+        around = look_for(pair[1], self._rare, rng) if how.focus and rng.random() < how.focus else None
+        return augment(*pair, how, self._store.data.ignore, rng, around_xy=around,
+                       view_wh=how.view_wh(self._store.size_wh, step, self._seed))
 
     def __enter__(self) -> Batches:
         return self

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ..runtime.errors import ConfigError, TrainingError
 from ..runtime.manifest import Fit
+from ..runtime.picture_sets import ArrayPictures, open_pictures
 from . import checkpoint
 from .config import save_config
 from .data import Order
@@ -28,7 +29,6 @@ from .diffaug import DiffAugment
 from .grids import to_floats
 from .metrics import Journal, Progress
 from .networks.extractor import Extractor, ExtractorConfig
-from .pictures import ArrayPictures, open_pictures
 from .schedule import Clock, Interrupt, Schedule
 from .state import State
 

@@ -46,7 +46,7 @@ def _teach_discriminator(state: PairState, images: Tensor, labels: Tensor | None
     weight = config.gradient_penalty if loss.interpolated else 0.5 * config.resolved_gamma
     due = weight > 0 and state.step % config.penalty_every == 0
     on_ends = due and not loss.interpolated
-    real, fake = real.requires_grad_(on_ends), fake.requires_grad_(on_ends)
+    real, fake = real.requires_grad_(on_ends), fake.requires_grad_(on_ends and config.penalised == "both")
     with computing(images.device):
         real_score, fake_score = judge(real, labels), judge(fake, labels)
     total = loss.discriminator(real_score, fake_score)
@@ -54,7 +54,8 @@ def _teach_discriminator(state: PairState, images: Tensor, labels: Tensor | None
               "fake_score": fake_score.detach().mean()}
     if due:
         if on_ends:
-            penalties = {"r1": zero_centred(real_score, real), "r2": zero_centred(fake_score, fake)}
+            penalties = {name: zero_centred(score, at) for name, score, at in
+                         (("r1", real_score, real), ("r2", fake_score, fake)) if at.requires_grad}
         else:
             middle = between(real, fake, torch.rand(len(real), generator=chance).to(real.device))
             with computing(images.device):

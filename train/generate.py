@@ -13,21 +13,22 @@ from torch import nn
 
 from ..runtime.errors import DataError, TrainingError
 from ..runtime.manifest import Fit
+from ..runtime.picture_sets import ArrayPictures, Pictures, open_pictures
 from . import checkpoint
 from .config import save_config
 from .data import Order
 from .devices import pick_device, use_bf16
 from .gan import gan_step
+from .gan_losses import LOSSES
 from .generate_presets import GenerateConfig
-from .grids import FixedLatents, draw_grid, forget_after, save_picture, save_video, to_floats
+from .grids import FixedLatents, draw_grid, fixed_latents, forget_after, save_picture, save_video, to_floats
 from .metrics import Journal, Progress
 from .networks.discriminator import Discriminator, Encoder
 from .networks.generator import Generator
-from .pictures import ArrayPictures, Pictures, open_pictures
 from .schedule import Budget, Clock, Interrupt, cosine
 from .state import PairState
 from .vae import vae_step
-from .watch import Recent, Watch
+from .watch import REFERENCE, Recent, Watch
 
 SAVE_EVERY_S = 120.0
 
@@ -66,7 +67,8 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
     if resume:
         check_same(state.restore(out / checkpoint.LAST), pictures, out)
         progress.note(f"going on from step {state.step}, after {state.elapsed_s / 60:.1f} minutes")
-    watch = Watch(config, pictures, state, device)
+    latents = fixed_latents(config.generator.z, config.generator.classes, device)
+    watch = watch_of(config, pictures, state, latents, device)
     save_config(out, config)
     forget_after(out, state.step if resume else -1)
     tell(pictures, state, config, device, progress)
@@ -78,7 +80,7 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
         first_step, first_fraction = state.step, budget.fraction(state.step, state.elapsed_s)
         drawn, scored, saved_s = int(first_fraction * config.grids), first_fraction, clock.elapsed_s
         if state.step == 0:
-            grid(state, watch.latents, out, journal)
+            grid(state, latents, out, journal)
         while (fraction := budget.fraction(state.step, clock.elapsed_s)) < 1.0 and not interrupt.asked:
             rate = state.calm * cosine(config.rate_first, config.rate_last, fraction)
             for learner in (state.generator, state.partner):
@@ -94,9 +96,7 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
                 problem = f"{ill}; the weights kept are those of step {watch.good_step}"
                 break
             if ill is not None:
-                watch.go_back(state)
-                state.calm, state.rollbacks = state.calm / 2, state.rollbacks + 1
-                told = f"step {state.step}: {ill}; back to step {watch.good_step}, learning rate times {state.calm:g}"
+                told = watch.recover(state, ill)
                 journal.event(state.step, state.elapsed_s, told)
                 progress.note(told)
                 continue
@@ -108,7 +108,7 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
                           f"step {state.step}  diversity {watch.share:.2f}  {speed:.0f} images/s")
             if int(fraction * config.grids) > drawn:
                 drawn = int(fraction * config.grids)
-                grid(state, watch.latents, out, journal)
+                grid(state, latents, out, journal)
             if score is not None and fraction - scored >= 1.0 / config.evaluations:
                 scored = fraction
                 journal.write(state.step, state.elapsed_s, score(state.generator.averaged))
@@ -123,7 +123,7 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
         if interrupt.asked:
             progress.note(f"stopped at step {state.step}; go on with: epee train generate --out {out} --resume")
             raise KeyboardInterrupt
-        grid(state, watch.latents, out, journal)
+        grid(state, latents, out, journal)
         if score is not None:
             scores = dict(score(state.generator.averaged))
         scores["diversity"] = watch.share_of(state.generator.averaged)
@@ -159,6 +159,16 @@ def new_state(config: GenerateConfig, device: torch.device) -> PairState:
     for network in (generator, partner):
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return PairState.new(generator, partner, config.rate_first, (0.0 if gan else 0.9, config.beta2))
+
+
+def watch_of(config: GenerateConfig, pictures: Pictures, state: PairState, latents: FixedLatents,
+             device: torch.device) -> Watch:
+    """Compares what the generator makes of the fixed latents with some of the pictures, class by class."""
+    chosen = np.random.default_rng((config.seed, 1 << 22)).permutation(len(pictures))[:REFERENCE]
+    labels = None if pictures.labels is None else torch.from_numpy(pictures.labels[chosen]).to(device)
+    return Watch(state, config.limits, config.batch, to_floats(pictures.batch(chosen), device),
+                 lambda generator: generator(latents.z, latents.labels), real_labels=labels,
+                 made_labels=latents.labels, says_gap=config.method == "gan" and LOSSES[config.loss].says_gap)
 
 
 def chance(config: GenerateConfig, state: PairState) -> torch.Generator:

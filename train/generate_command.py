@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.cli import DONE, FAILED, Report
 from ..runtime.errors import ConfigError, need
 from .options import given_of, next_run, resumed
 
-FIELDS = ("data", "preset", "method", "loss", "size", "subset", "half", "batch", "gamma", "seed")
+if TYPE_CHECKING:
+    from .generate import Score
+    from .generate_presets import GenerateConfig
+
+FIELDS = ("data", "preset", "method", "loss", "size", "subset", "half", "batch", "gamma", "penalised",
+          "seed")
 BUDGETS = ("minutes", "steps", "images")
 
 
@@ -36,6 +42,11 @@ def arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--batch", type=int, help="pictures a step (default: 64)")
     generate.add_argument("--learning-rate", type=float, help="at the beginning; it falls to a quarter (default: 4e-4)")
     generate.add_argument("--gamma", type=float, help="weight of R1 and R2, 0 for none (default: by the size)")
+    generate.add_argument("--penalised", choices=["both", "real"], help="of which pictures R1 and R2 are: real "
+                          "ones alone is R1 (default: both)")
+    generate.add_argument("--test", metavar="SUBSET", help="score on the way against the pictures below this folder of "
+                          "--data, which are not trained on, e.g. test")
+    generate.add_argument("--extractor", metavar="E", help="features for --test (default: what `epee eval` takes)")
     generate.add_argument("--no-flip", action="store_true", default=None,
                           help="no left-right flips: for digits, letters, and whatever has a side")
     generate.add_argument("--seed", type=int, help="of initial weights, order, latents and augmentation (default: 0)")
@@ -50,12 +61,32 @@ def run(args: argparse.Namespace) -> Report:
     from .generate import train_generate
 
     config, out = _configuration(args)
-    metrics = train_generate(config, out, resume=args.resume)
-    text = f"diversity {metrics['diversity']:.2f} of the real pictures'\nweights, metrics, pictures and video: {out}"
+    with ExitStack() as opened:
+        score = None if args.test is None else _score(args, config, opened)
+        metrics = train_generate(config, out, score=score, resume=args.resume)
+    scores = "".join(f"{name} {value:.5f}\n" for name, value in metrics["scores"].items())
+    text = (f"{scores}diversity {metrics['diversity']:.2f} of the real pictures'\n"
+            f"weights, metrics, pictures and video: {out}")
     if metrics["healthy"]:
         return Report(metrics, text, DONE)
     return Report(metrics, f"given up at step {metrics['steps']}: {metrics['problem']}; try a smaller --learning-rate "
                   f"or a larger --gamma\n{text}", FAILED)
+
+
+def _score(args: argparse.Namespace, config: GenerateConfig, opened: ExitStack) -> Score:
+    """What scores the generator on the way. Raises ConfigError where the pictures would be those it learns from."""
+    from ..runtime.picture_sets import open_pictures
+    from ..runtime.quality import SHIPPED
+    from ..runtime.quality.extractor import open_extractor
+    from ..runtime.quality.scoring import Judge
+    from .scoring import scoring
+
+    if config.subset is None or config.subset == args.test:
+        raise ConfigError("--test", got=f"'{args.test}', and --subset {config.subset or 'of all pictures'}",
+                          expected="folders apart, e.g. --subset train --test test",
+                          do="scores need pictures that were not learned")
+    extractor = opened.enter_context(open_extractor(args.extractor or SHIPPED))
+    return scoring(Judge(extractor, open_pictures(config.data, config.size, subset=args.test).images))
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:

@@ -12,6 +12,7 @@ from .networks.discriminator import DiscriminatorConfig
 from .networks.generator import GeneratorConfig
 
 METHODS = ("gan", "vae")
+ENDS = ("both", "real")
 SIZES = (8, 16, 32, 64, 128)
 
 
@@ -36,6 +37,7 @@ class GenerateConfig:
         beta2: Adam's; beta1 is 0 (R3GAN, arXiv 2501.05441), for a VAE 0.9.
         gamma: weight of R1 and R2, which every loss but Wasserstein has; 0 is none; None follows the size
             (0.05 at 32, 0.4 at 64, as R3GAN's).
+        penalised: which pictures they are of: `both` real and generated ones, or `real` ones, which is R1 alone.
         gradient_penalty: lambda of Wasserstein's penalty.
         penalty_every: steps from one penalty to the next; its weight is multiplied by that (lazy, Karras 2019,
             arXiv 1912.04958).
@@ -63,6 +65,7 @@ class GenerateConfig:
     rate_last: float = 1e-4
     beta2: float = 0.99
     gamma: float | None = None
+    penalised: str = "both"
     gradient_penalty: float = 10.0
     penalty_every: int = 4
     ema_images: float = 10_000.0
@@ -89,7 +92,8 @@ class GenerateConfig:
             raise ConfigError("size", got=self.size, expected=" or ".join(map(str, SIZES)))
         if self.gamma is not None and self.gamma < 0:
             raise ConfigError("gamma", got=self.gamma, expected="0 or more")
-        for what, name, known in (("loss", self.loss, list(LOSSES)), ("method", self.method, list(METHODS))):
+        for what, name, known in (("loss", self.loss, list(LOSSES)), ("method", self.method, list(METHODS)),
+                                  ("penalised", self.penalised, list(ENDS))):
             if name not in known:
                 raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
                                   do=near(name, known))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,13 +18,16 @@ def class_weights(frequency: NDArray[np.float64], floor: float) -> NDArray[np.fl
 
     Args:
         frequency: (C,) share of each class among the labelled pixels, sums to 1.
-        floor: 1.02 (strong) to 1.5 (weak).
+        floor: 1.02 (strong) to 1.5 (weak); 0 weighs all classes alike.
     """
+    if floor == 0:
+        return np.ones(len(frequency), np.float32)
     weights = 1.0 / np.log(floor + frequency)
     return (weights / weights.mean()).astype(np.float32)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, ignore: int, phase: tuple[int, int]) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, ignore: int, phase: tuple[int, int],
+                  hardest: float = 1.0) -> Tensor:
     """Weighted cross-entropy on every second pixel of every second row.
 
     Comparing at half size costs a quarter of the time and memory of full size; `phase` picks which of the four
@@ -34,15 +39,78 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, ignore: int, 
         weights: (C,) float.
         ignore: the label id to leave out.
         phase: (row, column), each 0 or 1.
+        hardest: share of the labelled pixels that counts, those with the largest loss (OHEM, Shrivastava 2016,
+            arXiv 1604.03540); above 0 to 1.
 
     Returns:
-        Scalar: mean over the labelled pixels by weight; 0 where none is labelled.
+        Scalar: mean over the pixels that count by weight; 0 where none is labelled.
     """
     labels = labels[:, phase[0]::2, phase[1]::2]
     logits = resize_logits(logits.float(), labels.shape[-2:])
-    each = F.cross_entropy(logits, labels, weight=weights, ignore_index=ignore, reduction="sum")
-    total = (weights[labels.clamp(max=len(weights) - 1)] * (labels != ignore)).sum()
-    return each / torch.clamp(total, min=1e-6)
+    labelled = labels != ignore
+    each = F.cross_entropy(logits, labels, weight=weights, ignore_index=ignore, reduction="none")
+    counted = weights[labels.clamp(max=len(weights) - 1)] * labelled
+    if hardest < 1.0:
+        chosen = each.detach().flatten().topk(math.ceil(hardest * int(labelled.sum()))).indices
+        each, counted = each.flatten()[chosen], counted.flatten()[chosen]
+    return each.sum() / torch.clamp(counted.sum(), min=1e-6)
+
+
+def boundaries(labels: Tensor, ignore: int, size_hw: tuple[int, int] | torch.Size) -> Tensor:
+    """Where classes meet: (N, 1, h, w) float, 1 in each cell that holds two neighbours of different classes.
+
+    Args:
+        labels: (N, H, W) integer class ids; what borders on `ignore` is no boundary.
+        ignore: the label id to leave out.
+        size_hw: of the answer, at most (H, W).
+    """
+    known = labels != ignore
+    edge = torch.zeros(labels.shape, device=labels.device)
+    edge[:, :, 1:] = ((labels[:, :, 1:] != labels[:, :, :-1]) & known[:, :, 1:] & known[:, :, :-1]).float()
+    edge[:, 1:] += ((labels[:, 1:] != labels[:, :-1]) & known[:, 1:] & known[:, :-1]).float()
+    return F.adaptive_max_pool2d(edge[:, None], tuple(size_hw)).clamp(max=1.0)
+
+
+def boundary_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy in which both sides weigh the same (HED, Xie 2015, arXiv 1504.06375).
+
+    Args:
+        logits, target: (N, 1, h, w) float; target is 0 or 1.
+    """
+    share = target.mean()
+    weight = torch.where(target > 0, 1.0 - share, share)
+    return F.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum") / torch.clamp(
+        weight.sum(), min=1e-6)
+
+
+def distillation(pupil: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """What the pupil's answer lacks of the teacher's: T^2 KL(teacher || pupil) of logits over T, the mean over pixels.
+
+    Hinton 2015, arXiv 1503.02531; pixel by pixel as Liu 2019, arXiv 1903.04197.
+
+    Args:
+        pupil: (N, C, h, w) logits, brought to the teacher's size.
+        teacher: (N, C, H, W) logits.
+        temperature: T, 1 or more.
+    """
+    pupil = resize_logits(pupil.float(), teacher.shape[-2:])
+    told = F.log_softmax(teacher.float() / temperature, 1)
+    said = F.log_softmax(pupil / temperature, 1)
+    return temperature ** 2 * (told.exp() * (told - said)).sum(1).mean()
+
+
+def pairwise(pupil: Tensor, teacher: Tensor, cell: int = 2) -> Tensor:
+    """Whether places are as alike to the pupil as to the teacher: mean squared difference of cosine similarities.
+
+    Liu 2019, arXiv 1903.04197.
+
+    Args:
+        pupil, teacher: (N, C, h, w) and (N, D, h, w) features; C and D may differ.
+        cell: so many pixels a side are averaged to one place.
+    """
+    first, second = (F.normalize(F.avg_pool2d(x.float(), cell, ceil_mode=True).flatten(2), dim=1)
+                     for x in (pupil, teacher))
+    return (first.mT @ first - second.mT @ second).square().mean()
 
 
 def evidence(made: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:

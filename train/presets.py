@@ -8,6 +8,10 @@ from typing import Any
 from ..runtime.errors import ConfigError, near
 from .augment import Augment
 from .networks.segmenter import SegmenterConfig
+from .objective import Terms
+
+BUDGETS = ("epochs", "steps", "minutes")
+"""Fields of SegmentConfig of which one is the budget."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,12 @@ class SegmentConfig:
         data: path of a dataset YAML, or `synthetic:street`.
         preset: name of the preset it started from.
         size_wh: size the network is trained at; None takes the size of the first picture (synthetic: 320x240).
+        leave_out: beginnings of file names; training pictures with them are not learned from but scored on, in place
+            of val. The word `val` adds val.
+        init: where the first weights come from: a bundle's name, a bundle, a run or a checkpoint; "" draws them.
+        teacher: run or checkpoint of a trained network whose answers are learned from as well; "" goes without.
         epochs: budget in passes over the pictures; or
+        steps: budget in steps; or
         minutes: budget in wall time of the training loop, evaluations included.
         batch: pictures a step.
         learning_rate: peak of AdamW's learning rate, after warm-up.
@@ -26,17 +35,22 @@ class SegmentConfig:
         warmup_steps: steps over which the learning rate rises linearly.
         poly_power: exponent of the polynomial fall to 0 over the budget (Chen 2016, arXiv 1606.00915).
         ema_decay: of the averaged weights that are evaluated and exported.
-        weight_floor: c in the class weight 1 / ln(c + frequency) (Paszke 2016, arXiv 1606.02147).
+        weight_floor: c in the class weight 1 / ln(c + frequency) (Paszke 2016, arXiv 1606.02147); 0 weighs all
+            classes alike.
         evaluations: how many times the validation split is scored over the budget.
         train_count, val_count: only the first so many pictures of a split; None takes all.
         seed: of initial weights, order and augmentation.
-        network, augment: their own configurations.
+        network, augment, terms: their own configurations.
     """
 
     data: str
     preset: str = "small"
     size_wh: tuple[int, int] | None = None
+    leave_out: tuple[str, ...] = ()
+    init: str = ""
+    teacher: str = ""
     epochs: int | None = None
+    steps: int | None = None
     minutes: float | None = None
     batch: int = 8
     learning_rate: float = 1e-3
@@ -51,14 +65,15 @@ class SegmentConfig:
     seed: int = 0
     network: SegmenterConfig = field(default_factory=lambda: SegmenterConfig(classes=2))
     augment: Augment = field(default_factory=Augment)
+    terms: Terms = field(default_factory=Terms)
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.minutes is None):
-            raise ConfigError("training budget", got=f"epochs {self.epochs}, minutes {self.minutes}",
-                              expected="exactly one of the two")
-        budget = self.epochs if self.epochs is not None else self.minutes
-        if budget is not None and budget <= 0:
-            raise ConfigError("training budget", got=budget, expected="more than 0")
+        budgets = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}
+        if len(budgets) != 1:
+            raise ConfigError("training budget", got=", ".join(f"{k} {v}" for k, v in budgets.items()) or "none",
+                              expected="exactly one of " + ", ".join(BUDGETS))
+        if min(budgets.values()) <= 0:
+            raise ConfigError("training budget", got=min(budgets.values()), expected="more than 0")
         if self.batch < 1:
             raise ConfigError("batch", got=self.batch, expected="1 or more")
         if self.size_wh is not None and min(self.size_wh) < 32:
@@ -70,15 +85,25 @@ NETWORKS: dict[str, SegmenterConfig] = {
                             decode8=48, decode4=32),
     "small": SegmenterConfig(classes=2, stem=32, quarter=48, eighth=96, sixteenth=112, dilations=(1, 2, 4, 8),
                              decode8=64, decode4=48),
+    "teacher": SegmenterConfig(classes=2, stem=48, quarter=72, eighth=128, sixteenth=192, eighth_blocks=2,
+                               dilations=(1, 2, 4, 8, 4), decode8=96, decode4=64),
 }
-"""Preset name -> network; `classes` is set from the data."""
+"""Preset name -> network; `classes` is set from the data. `teacher` is for `--teacher`, not for devices."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "nano": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 50, "ema_decay": 0.995,
              "augment": Augment(scale=(0.9, 1.4))},
     "small": {"batch": 4, "learning_rate": 2.5e-3, "warmup_steps": 400, "weight_decay": 1e-3},
+    "teacher": {"batch": 4, "learning_rate": 2e-3, "warmup_steps": 400, "weight_decay": 1e-3},
 }
 """Preset name -> fields of SegmentConfig that differ from its defaults."""
+
+FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-3, "warmup_steps": 50, "ema_decay": 0.99}
+"""Fields that differ from the preset's where a training begins from weights."""
+
+UNSEEN = Augment(scale=(0.75, 2.0), brightness=0.25, contrast=0.2, gamma=(0.5, 1.6), channel=(0.8, 1.25),
+                 saturation=0.5, blur=0.15, noise=0.15, noise_levels=12.0)
+"""Augmentation towards drives that were not seen: dusk, other white balance, other lenses."""
 
 
 def check_preset(name: str) -> None:

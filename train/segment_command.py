@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,25 @@ from ..runtime.cli import Report, parse_size
 from ..runtime.errors import ConfigError, need
 from .options import given_of, next_run, resumed
 
-RECIPE_OPTIONS = ("batch", "learning_rate", "seed", "train_count", "val_count")
-BUDGETS = ("epochs", "minutes")
+RECIPE_OPTIONS = ("batch", "learning_rate", "seed", "train_count", "val_count", "leave_out", "teacher")
 
 
 def arguments(segment: argparse.ArgumentParser) -> None:
     """Adds the task's options."""
     segment.add_argument("--data", help="dataset YAML, or synthetic:street")
     segment.add_argument("--out", type=Path, help="the run's folder (default: runs/segment-N)")
-    segment.add_argument("--preset", default=None, help="nano or small (default: small)")
+    segment.add_argument("--preset", default=None, help="nano, small, or teacher for --teacher (default: small, or "
+                         "what --init was trained from)")
+    segment.add_argument("--config", type=Path, metavar="RECIPE.toml", help="fields in place of the preset's, e.g. a "
+                         "run's config.toml, or a few of its lines; options given here go first")
+    segment.add_argument("--init", metavar="WEIGHTS", help="fine-tune from a bundle's name, a bundle, a run or a "
+                         "checkpoint: what fits is taken, the head is new where the classes differ")
+    segment.add_argument("--teacher", metavar="RUN", help="learn also from the answers of a larger trained network")
+    segment.add_argument("--leave-out", type=words, metavar="PREFIX", help="training pictures whose names begin so, "
+                         "several with commas, are scored on instead of val and not learned from; `val` adds val")
     segment.add_argument("--epochs", type=int, help="budget in passes over the pictures")
-    segment.add_argument("--minutes", type=float, help="budget in minutes (default: 30)")
+    segment.add_argument("--steps", type=int, help="budget in steps")
+    segment.add_argument("--minutes", type=float, help="budget in minutes (default: 30, with --init 10)")
     segment.add_argument("--size", help="WIDTHxHEIGHT to train at (default: the pictures' own)")
     segment.add_argument("--batch", type=int, help="pictures a step")
     segment.add_argument("--learning-rate", type=float, help="peak learning rate")
@@ -42,23 +49,55 @@ def run(args: argparse.Namespace) -> Report:
     config, out = _configuration(args)
     metrics = train_segment(config, out, resume=args.resume)
     miou = metrics["miou"]
-    return Report(metrics, f"val mIoU {miou:.4f}" * (miou is not None) + f"\nweights, metrics and pictures: {out}\n"
+    scored = f"mIoU {miou:.4f} on {metrics['scored']}\n" if miou is not None else ""
+    return Report(metrics, f"{scored}weights, metrics and pictures: {out}\n"
                   f"next: epee export {out} --out {out.name}.epee")
 
 
+def words(text: str) -> tuple[str, ...]:
+    """`a,b` -> (a, b)."""
+    return tuple(word for word in text.split(",") if word)
+
+
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .presets import NETWORKS, RECIPES, SegmentConfig, check_preset
+    from .config import from_dict, load_toml
+    from .presets import BUDGETS, SegmentConfig
 
     given, budget = given_of(args, RECIPE_OPTIONS), given_of(args, BUDGETS)
     if args.size:
         given["size_wh"] = parse_size(args.size)
     if args.resume:
-        return resumed(SegmentConfig, args, given | given_of(args, ("data", "preset")), budget, BUDGETS)
-    if args.data is None:
+        own = given_of(args, ("data", "preset", "init"))
+        return resumed(SegmentConfig, args, given | own, budget, BUDGETS)
+    named = {} if args.config is None else load_toml(args.config)
+    data = args.data or named.get("data")
+    if data is None:
         raise ConfigError("--data", got="nothing", expected="a dataset YAML, or synthetic:street")
-    preset = args.preset or "small"
+    budget = budget or {name: named[name] for name in BUDGETS if name in named}
+    config = SegmentConfig(data=data, **(budget or {"minutes": 10.0 if args.init else 30.0}))
+    config = dataclasses.replace(config, **_preset(args.preset or named.get("preset"), args.init or ""))
+    if named:
+        kept = {key: value for key, value in named.items() if key not in (*BUDGETS, "data", "preset")}
+        config = from_dict(SegmentConfig, _merged(dataclasses.asdict(config), kept), where=str(args.config))
+    return dataclasses.replace(config, **given), args.out or next_run("segment")
+
+
+def _merged(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Fields with changes, tables within tables."""
+    return fields | {key: _merged(fields[key], value) if isinstance(value, dict) and key in fields else value
+                     for key, value in changes.items()}
+
+
+def _preset(name: str | None, init: str) -> dict[str, Any]:
+    """Fields of a SegmentConfig: the preset's, and where weights are named, their network's unless a preset is."""
+    from .initial import load_initial
+    from .presets import FINE_TUNING, NETWORKS, RECIPES, check_preset
+
+    if not init:
+        check_preset(name or "small")
+        return {"preset": name or "small", "network": NETWORKS[name or "small"], **RECIPES[name or "small"]}
+    trained = load_initial(init)
+    preset = name or str(trained.provenance["preset"])
     check_preset(preset)
-    config = functools.reduce(lambda c, more: dataclasses.replace(c, **more), (dict(RECIPES[preset]), given),
-                              SegmentConfig(data=args.data, preset=preset, network=NETWORKS[preset],
-                                            **(budget or {"minutes": 30.0})))
-    return config, args.out or next_run("segment")
+    network = NETWORKS[preset] if name else trained.network.config
+    return {"preset": preset, "network": network, "init": init, **RECIPES[preset], **FINE_TUNING}

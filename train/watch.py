@@ -1,36 +1,38 @@
-"""Watches a generator's training from step to step, and keeps a state that is worth going back to."""
+"""Watches an adversarial training from step to step, and keeps a state that is worth going back to."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from ..runtime.errors import DataError
-from .gan_losses import LOSSES
-from .generate_presets import GenerateConfig
-from .grids import fixed_latents, to_floats
-from .health import Features, Health, diversity
-from .pictures import Pictures
+from .health import Features, Health, Limits, diversity
 from .state import PairState
 
 KEEP_EVERY = 10
 """Good checks from one kept state to the next."""
 REFERENCE = 512
-"""Real pictures that diversity is compared with."""
+"""Real pictures, at most, that diversity is compared with."""
+
+Made = Callable[[nn.Module], Tensor]
+"""What a generator makes of what is watched: (N, 3, H, W) float, -1 to 1."""
 
 
 class Watch:
     """Follows one training's health.
 
     Args:
-        config: of the training.
-        pictures: the real ones.
         state: as it begins, which is the first to go back to.
-        device: where to compute.
+        limits: when it is ill.
+        batch: pictures a step.
+        real: (R, 3, H, W) float, -1 to 1: real pictures to compare diversity with.
+        made: draws what is watched.
+        real_labels, made_labels: (R,) and (N,) int64; pictures of one class are compared with each other. Or None.
+        says_gap: whether a gap of scores means anything for this loss.
 
     Attributes:
-        latents: those that are drawn again and again.
         share: diversity of the generator at the last check, as a share of the real pictures'.
         good_step: step of the kept state.
 
@@ -38,15 +40,14 @@ class Watch:
         DataError: the pictures are all alike.
     """
 
-    def __init__(self, config: GenerateConfig, pictures: Pictures, state: PairState, device: torch.device) -> None:
-        self.latents = fixed_latents(config.generator.z, config.generator.classes, device)
-        self._config, self._features = config, Features().to(device)
-        chosen = np.random.default_rng((config.seed, 1 << 22)).permutation(len(pictures))[:REFERENCE]
-        labels = None if pictures.labels is None else torch.from_numpy(pictures.labels[chosen]).to(device)
-        real = diversity(self._features(to_floats(pictures.batch(chosen), device)), labels)
-        if real < 1e-4:
-            raise DataError(f"pictures '{config.data}'", got="pictures that are all alike", expected="different ones")
-        self._health = Health(config.limits, real, config.method == "gan" and LOSSES[config.loss].says_gap)
+    def __init__(self, state: PairState, limits: Limits, batch: int, real: Tensor, made: Made, *,
+                 real_labels: Tensor | None = None, made_labels: Tensor | None = None, says_gap: bool = True) -> None:
+        self._limits, self._batch, self._made, self._labels = limits, batch, made, made_labels
+        self._features = Features().to(real.device)
+        real_diversity = diversity(self._features(real), real_labels)
+        if real_diversity < 1e-4:
+            raise DataError("training pictures", got="pictures that are all alike", expected="different ones")
+        self._health = Health(limits, real_diversity, says_gap)
         self.share, self._good_checks = 0.0, 0
         self._keep(state)
 
@@ -57,9 +58,8 @@ class Watch:
 
     @torch.no_grad()
     def share_of(self, generator: nn.Module) -> float:
-        """Diversity of what it makes of the fixed latents, as a share of that of real pictures."""
-        made = generator(self.latents.z, self.latents.labels)
-        return diversity(self._features(made), self.latents.labels) / self._health.real_diversity
+        """Diversity of what it makes of what is watched, as a share of that of real pictures."""
+        return diversity(self._features(self._made(generator)), self._labels) / self._health.real_diversity
 
     def step(self, state: PairState, values: dict[str, float]) -> str | None:
         """Takes what a step measured, and adds `diversity` where it is time for a check.
@@ -68,15 +68,21 @@ class Watch:
             A sentence where the training is ill, else None.
         """
         ill = self._health.step(values)
-        if ill is not None or state.step % self._config.limits.every:
+        if ill is not None or state.step % self._limits.every:
             return ill
         self.share = values["diversity"] = self.share_of(state.generator.network)
-        ill, good = self._health.check(self.share, state.step * self._config.batch)
+        ill, good = self._health.check(self.share, state.step * self._batch)
         if good:
             if self._good_checks % KEEP_EVERY == 0:
                 self._keep(state)
             self._good_checks += 1
         return ill
+
+    def recover(self, state: PairState, ill: str) -> str:
+        """Goes back, with half the learning rate from then on; gives a sentence about it."""
+        self.go_back(state)
+        state.calm, state.rollbacks = state.calm / 2, state.rollbacks + 1
+        return f"step {state.step}: {ill}; back to step {self.good_step}, learning rate times {state.calm:g}"
 
     def go_back(self, state: PairState) -> None:
         """Puts back the kept weights and optimizers; steps and time go on counting."""

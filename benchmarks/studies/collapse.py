@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 
 from ...runtime.cli import DONE, FAILED
+from ...runtime.picture_sets import ArrayPictures, open_pictures
 from ...train.generate import train_generate
 from ...train.generate_presets import GenerateConfig
-from ...train.pictures import ArrayPictures, open_pictures
 
 SIZE = 32
 COLLAPSING: dict[str, Any] = {"loss": "hinge", "gamma": 0.0, "rate_first": 0.04, "rate_last": 0.04}

@@ -28,12 +28,12 @@ from torch import nn
 
 from ...runtime.cli import DONE, FAILED
 from ...runtime.errors import DataError
+from ...runtime.picture_sets import ArrayPictures, open_pictures
 from ...runtime.quality import SHIPPED
 from ...runtime.quality.distances import Kid, kid
 from ...runtime.quality.extractor import open_extractor
 from ...train.grids import to_floats
 from ...train.networks import extractor as networks
-from ...train.pictures import ArrayPictures, open_pictures
 
 MARGIN = 0.0005
 """KID of real pictures that is too much, whatever its standard error: about what noise of 5 grey levels adds."""

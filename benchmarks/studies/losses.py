@@ -2,87 +2,78 @@
 
     python -m epee.benchmarks.studies.losses --data FOLDER|ZIP --out RUNS [--minutes 20] [--seeds 5] [--trials 4]
 
+The default is the relativistic loss with R1 and R2; the other is the non-saturating one with R1 alone, both lazily.
 First each of the two is tuned: as many trials for the one as for the other, over the same settings, with a seed of
-their own. Then both train with their best settings and fresh seeds, in pairs, turn about. KID of 10,000 samples against
-all test pictures is compared within pairs; that the default is better is claimed only where the 95% interval of the
-mean difference lies below zero, and what comes out is printed either way. The original minimax loss stands beside them
-as an illustration, with the other's settings. Each run is a line of `--results`, and what is there is not run again:
+their own. Then both train with their best settings and fresh seeds, in pairs. The two of a pair run side by side on a
+thread each, so that they have equal minutes and whatever else the machine does meets both. KID of 10,000 samples
+against all test pictures is compared within pairs; that the default is better is claimed only where the 95% interval of
+the mean difference lies below zero, and what comes out is printed either way. The original minimax loss stands beside
+them as an illustration, with the other's settings. KID of 2,000 samples is noted eight times on the way, so that the
+rows also say whether a run ended near its best. Each run is a line of `--results`, and what is there is not run again:
 the study goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...runtime.quality import SHIPPED
-from ...runtime.quality.extractor import open_extractor
-from ...runtime.quality.scoring import Judge
-from ...train import checkpoint
-from ...train.generate import train_generate
-from ...train.generate_presets import GenerateConfig
-from ...train.pictures import open_pictures
-from ...train.scoring import pictures_of
-from .modes import append, lines
+from .modes import lines
 
 OURS, THEIRS, ILLUSTRATION = "relativistic", "nonsaturating", "minimax"
+PENALISED = {OURS: "both", THEIRS: "real", ILLUSTRATION: "real"}
 SETTINGS: tuple[dict[str, float], ...] = (
     {"gamma": 0.05, "rate_first": 4e-4, "rate_last": 1e-4}, {"gamma": 0.2, "rate_first": 4e-4, "rate_last": 1e-4},
-    {"gamma": 0.01, "rate_first": 4e-4, "rate_last": 1e-4}, {"gamma": 0.05, "rate_first": 8e-4, "rate_last": 2e-4},
+    {"gamma": 0.05, "rate_first": 8e-4, "rate_last": 2e-4}, {"gamma": 0.01, "rate_first": 4e-4, "rate_last": 1e-4},
     {"gamma": 0.2, "rate_first": 8e-4, "rate_last": 2e-4}, {"gamma": 0.05, "rate_first": 2e-4, "rate_last": 5e-5})
 """What is tried, in this order, for either loss."""
 TUNING_SEED = 1000
-SAMPLES = 10_000
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 """Number of pairs -> Student's t of a 95% interval."""
 RESULTS = Path(__file__).parent.parent / "results" / "losses.jsonl"
 
 
 @dataclass(frozen=True)
-class Study:
-    """What all runs share.
+class Job:
+    """A run of the study.
 
     Attributes:
-        data: a folder or a zip with `train` and `test`, a folder a class.
-        runs: where runs are kept.
-        results: a line a run.
-        minutes: of each run.
-        judge: with the test pictures.
-        samples: pictures that a run is judged by.
-        size: of the pictures.
+        phase: `tuning`, `pairs` or `illustration`.
+        loss: the key of a loss.
+        seed: of the run.
+        minutes: its budget.
+        settings: of `GenerateConfig`.
     """
 
-    data: str
-    runs: Path
-    results: Path
+    phase: str
+    loss: str
+    seed: int
     minutes: float
-    judge: Judge
-    samples: int = SAMPLES
-    size: int = 32
+    settings: dict[str, float]
 
-    def kid(self, phase: str, loss: str, seed: int, settings: dict[str, float]) -> float:
-        """KID of a run: from the results where it is there, else trained, or gone on with, now."""
-        key: dict[str, Any] = {"phase": phase, "loss": loss, "seed": seed, "minutes": self.minutes, **settings}
-        for line in lines(self.results):
-            if key.items() <= line.items():
-                return float(line["kid"])
-        name = "-".join([phase, loss, str(seed), *(f"{value:g}" for value in settings.values())])
-        run = self.runs / name
-        config = GenerateConfig(data=self.data, subset="train", half="a", classes=True, size=self.size, loss=loss,
-                                seed=seed, minutes=self.minutes, **settings)  # type: ignore[arg-type]
-        metrics = train_generate(config, run, resume=(run / checkpoint.LAST).is_file())
-        scores = self.judge(pictures_of(checkpoint.load_trained(run).network, self.samples, seed=1))
-        found = {"kid": scores.kid.value, "se": scores.kid.se, "fd": scores.fd, "precision": scores.precision,
-                 "recall": scores.recall, "name": scores.kid_name, "healthy": metrics["healthy"],
-                 "steps": metrics["steps"], "images": metrics["images"]}
-        append(self.results, {**key, **found})
-        print(f"{name}: {scores.kid_name} {scores.kid.value:.5f}, {metrics['images']} pictures seen", flush=True)
-        return scores.kid.value
+    @property
+    def key(self) -> dict[str, Any]:
+        """What its line of the results begins with."""
+        return {"phase": self.phase, "loss": self.loss, "penalised": PENALISED[self.loss], "seed": self.seed,
+                "minutes": self.minutes, **self.settings}
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return "-".join([self.phase, self.loss, str(self.seed), *(f"{value:g}" for value in self.settings.values())])
+
+    def found(self, results: Path) -> dict[str, Any] | None:
+        """Its line of the results, or None where it has not run yet."""
+        return next((line for line in lines(results) if self.key.items() <= line.items()), None)
 
 
 def main() -> None:
@@ -94,31 +85,40 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, choices=sorted(T95))
     parser.add_argument("--trials", type=int, default=4, choices=range(1, len(SETTINGS) + 1))
     parser.add_argument("--extractor", default=SHIPPED)
-    parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: beside this package")
     args = parser.parse_args()
-    with open_extractor(args.extractor) as extractor:
-        test = open_pictures(args.data, 32, subset="test").images
-        study = Study(args.data, args.out, args.results, args.minutes, Judge(extractor, test), args.samples)
-        best = {loss: tuned(study, loss, args.trials) for loss in (OURS, THEIRS)}
-        ours, theirs = compared(study, best, range(args.seeds))
-        print("\n".join(verdict(extractor.kid_name, ours, theirs, best)))
-        kid = study.kid("illustration", ILLUSTRATION, 0, best[THEIRS])
-        print(f"{ILLUSTRATION}, one run with {THEIRS}'s settings: {kid:.5f}")
+    best = {}
+    for settings in SETTINGS[:args.trials]:
+        run(args, [Job("tuning", loss, TUNING_SEED, args.minutes, settings) for loss in (OURS, THEIRS)])
+    for loss in (OURS, THEIRS):
+        best[loss] = min(SETTINGS[:args.trials], key=lambda settings, loss=loss: run(  # type: ignore[misc]
+            args, [Job("tuning", loss, TUNING_SEED, args.minutes, settings)])[0]["kid"])
+    pairs = [run(args, [Job("pairs", loss, seed, args.minutes, best[loss]) for loss in (OURS, THEIRS)])
+             for seed in range(args.seeds)]
+    ours, theirs = zip(*pairs, strict=True)
+    print("\n".join([*verdict(ours, theirs, best), *stability(ours)]))
+    other, = run(args, [Job("illustration", ILLUSTRATION, 0, args.minutes, best[THEIRS])])
+    print(f"{ILLUSTRATION}, one run with {THEIRS}'s settings: {other['kid']:.5f}")
 
 
-def tuned(study: Study, loss: str, trials: int) -> dict[str, float]:
-    """The settings with the lowest KID, of the first so many."""
-    return min(SETTINGS[:trials], key=lambda settings: study.kid("tuning", loss, TUNING_SEED, settings))
-
-
-def compared(study: Study, best: dict[str, dict[str, float]], seeds: Sequence[int]) -> tuple[list[float], list[float]]:
-    """KID by seed of ours and of theirs; who goes first changes from pair to pair."""
-    found: dict[str, list[float]] = {OURS: [], THEIRS: []}
-    for seed in seeds:
-        for loss in (OURS, THEIRS) if seed % 2 == 0 else (THEIRS, OURS):
-            found[loss].append(study.kid("pairs", loss, seed, best[loss]))
-    return found[OURS], found[THEIRS]
+def run(args: argparse.Namespace, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """The results' lines of jobs; those that have not run yet run now, side by side."""
+    children = []
+    for job in jobs:
+        if job.found(args.results) is None:
+            words = {"job": vars(job), "data": args.data, "run": str(args.out / job.name),
+                     "results": str(args.results), "extractor": args.extractor}
+            children.append(subprocess.Popen([sys.executable, "-m", "epee.benchmarks.studies.losses_run",
+                                              json.dumps(words)]))
+    try:
+        failed = [child.args for child in children if child.wait()]
+    finally:
+        for child in children:
+            child.terminate()
+    if failed:
+        sys.exit("a run failed: " + " ".join(map(str, failed[0])))  # type: ignore[arg-type]
+    rows = [job.found(args.results) for job in jobs]
+    return [row for row in rows if row is not None]
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float, float]:
@@ -128,16 +128,25 @@ def interval(differences: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - reach, mean + reach
 
 
-def verdict(name: str, ours: Sequence[float], theirs: Sequence[float], best: dict[str, dict[str, float]]) -> list[str]:
+def verdict(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]],
+            best: dict[str, dict[str, float]]) -> list[str]:
     """What a person reads."""
-    rows = [f"{'seed':<6}{OURS:>14}{THEIRS:>16}{'difference':>13}   {name}"]
-    rows += [f"{i:<6}{a:>14.5f}{b:>16.5f}{a - b:>13.5f}" for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
-    mean, low, high = interval([a - b for a, b in zip(ours, theirs, strict=True)])
+    kids = [(a["kid"], b["kid"]) for a, b in zip(ours, theirs, strict=True)]
+    rows = [f"{'seed':<6}{OURS:>14}{THEIRS:>16}{'difference':>13}   {ours[0]['name']}"]
+    rows += [f"{i:<6}{a:>14.5f}{b:>16.5f}{a - b:>13.5f}" for i, (a, b) in enumerate(kids)]
+    mean, low, high = interval([a - b for a, b in kids])
     claim = (f"{OURS} is better" if high < 0 else f"{THEIRS} is better" if low > 0 else
              "no difference is shown: the interval holds zero")
     return [*(f"{loss}: {settings}" for loss, settings in best.items()), *rows,
-            f"mean {statistics.fmean(ours):.5f} and {statistics.fmean(theirs):.5f}, difference {mean:.5f}, "
-            f"95% {low:.5f} to {high:.5f}: {claim}"]
+            f"mean {statistics.fmean(a for a, _ in kids):.5f} and {statistics.fmean(b for _, b in kids):.5f}, "
+            f"difference {mean:.5f}, 95% {low:.5f} to {high:.5f}: {claim}"]
+
+
+def stability(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Whether each run of the default was stable: healthy to the end, near its best there, and diverse."""
+    return [f"seed {row['seed']}: {'healthy' if row['healthy'] else 'given up'}, {row['rollbacks']} roll-backs, last "
+            f"KID {row['course'][-1] / min(row['course']):.2f} times its best, recall {row['recall']:.3f} of "
+            f"{row['floor_recall']:.3f} (real against real)" for row in rows]
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ its median is printed, so that a machine that is busy with other things spoils i
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Sequence
 
 from ...runtime.bundle import Bundle
-from ..matrix import Row, Settings, measure, rows_of
+from ..matrix import rows_of
+from ..rounds import bench
+from ..rows import SINGLE, Row, Settings
+from ..statistics import ratio
 
 FLOAT = "fp32"
 
@@ -32,10 +34,10 @@ def main() -> None:
     args = parser.parse_args()
     bundle = Bundle.open(args.bundle)
     engines = {v.name for v in bundle.manifest.variants if v.kind == "engine"}
-    rows = rows_of(bundle, args.backend.split(","), ["all"], args.threads)
+    rows = rows_of(bundle, args.backend.split(","), ["all"], [args.threads])
     rows = [row for row in rows if row.variant not in engines]
-    settings = Settings(threads=args.threads, rounds=args.rounds, data=args.data, split=args.split)
-    measure(bundle, rows, settings, lambda line: print(line, file=sys.stderr, flush=True))
+    settings = Settings(rounds=args.rounds, seconds=1.0, data=args.data, split=args.split)
+    bench(bundle, rows, settings, lambda line: print(line, file=sys.stderr, flush=True))
     print("\n".join(render(rows)))
 
 
@@ -43,18 +45,21 @@ def render(rows: Sequence[Row]) -> list[str]:
     """A line a row, beside the float32 row of its backend."""
     lines = [f"{'backend':<18}{'variant':<14}{'ms':>8}{'times faster':>14}{'mIoU':>9}{'lost':>9}"]
     for row in rows:
-        if row.error or row.latency_ms is None:
+        if not row.scenarios:
             lines.append(f"{row.where:<18}{row.variant:<14}  {row.error}")
             continue
-        base = next((r for r in rows if (r.backend, r.variant) == (row.backend, FLOAT) and not r.error), None)
-        faster = lost = None
+        base = next((r for r in rows if (r.backend, r.variant) == (row.backend, FLOAT) and r.scenarios), None)
+        miou, faster, lost = row.quality.get("miou"), None, None
         if base is not None:
-            pairs = zip(base.rounds_p50_ms, row.rounds_p50_ms, strict=True)
-            faster = statistics.median(a / b for a, b in pairs)
-            lost = None if base.miou is None or row.miou is None else base.miou - row.miou
-        lines.append(f"{row.where:<18}{row.variant:<14}{row.latency_ms['p50']:>8.2f}{_number(faster, '14.2f')}"
-                     f"{_number(row.miou, '9.4f')}{_number(lost, '9.4f')}")
+            faster = ratio(_rounds(base), _rounds(row))[0]
+            lost = None if miou is None or "miou" not in base.quality else base.quality["miou"] - miou
+        lines.append(f"{row.where:<18}{row.variant:<14}{row.scenarios[SINGLE].ms:>8.2f}{_number(faster, '14.2f')}"
+                     f"{_number(miou, '9.4f')}{_number(lost, '9.4f')}")
     return lines
+
+
+def _rounds(row: Row) -> list[float]:
+    return [r.ms for r in row.scenarios[SINGLE].rounds]
 
 
 def _number(value: float | None, form: str) -> str:

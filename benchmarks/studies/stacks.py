@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...runtime.errors import need
-from ...train.pictures import half_of
+from ...runtime.picture_sets import half_of
 
 SIZE, DIGITS, CHANNELS = 8, 10, 3
 MODES = DIGITS**CHANNELS

@@ -17,12 +17,15 @@ import numpy as np
 import torch
 
 from ...export.calibration import read_calibration
-from ...export.candidate import FRAME, LOGITS, MASK, Candidate, from_trained, segmenter_of
-from ...export.exam import outputs_of, score
+from ...export.candidate import Candidate
+from ...export.exam import ignored, outputs_of, score
 from ...export.fuse import FusedSegmenter
 from ...export.quantize import Quantizer
+from ...export.samples import framed, stacked
 from ...export.schemes import SCHEMES
+from ...export.segmenter import from_trained, segmenter_of
 from ...export.tails import TAILS
+from ...export.tensors import FRAME, LOGITS, MASK
 from ...export.to_onnx import to_onnx, without_output
 from ...runtime import bundle, pixels
 from ...runtime.evaluate import open_fitting
@@ -65,13 +68,13 @@ def qualities(candidate: Candidate, graphs: dict[str, Any], data: str) -> dict[s
     """Tail -> mIoU, and share of pixels that are as the first tail's."""
     split = open_fitting(candidate.manifest((), {}), data, "val")
     pairs = [split[i] for i in range(len(split))]
-    frames = [np.ascontiguousarray(pixels.fit(image, candidate.size_hw, candidate.fit)) for image, _ in pairs]
+    samples = framed(pixels.fit(image, candidate.size_hw, candidate.fit) for image, _ in pairs)
     labels = [label for _, label in pairs]
-    first = outputs_of(next(iter(graphs.values())), frames[::4])
+    first = outputs_of(next(iter(graphs.values())), samples[::4])
     found = {}
     for tail, model in graphs.items():
-        masks = outputs_of(model, frames[::4])
-        miou = score(model, frames, labels, candidate.fit, len(candidate.names), candidate.ignore)
+        masks = outputs_of(model, samples[::4])
+        miou = score(model, samples, labels, candidate.fit, len(candidate.names), ignored(candidate))
         found[tail] = miou, float(np.mean([equal_share(a, b) for a, b in zip(masks, first, strict=True)]))
     return found
 
@@ -79,7 +82,7 @@ def qualities(candidate: Candidate, graphs: dict[str, Any], data: str) -> dict[s
 def milliseconds(candidate: Candidate, graphs: dict[str, Any], data: str,
                  rounds: int) -> dict[tuple[str, str], float]:
     """(backend, `TAIL-fp32` or `TAIL-int8`) -> the median of the best round."""
-    calibration = read_calibration(data, candidate.size_hw, candidate.fit, count=FRAMES).frames
+    calibration = read_calibration(data, candidate.size_hw, candidate.fit, count=FRAMES).samples
     models = {}
     for tail, model in graphs.items():
         models[f"{tail}-fp32"] = model
@@ -87,8 +90,8 @@ def milliseconds(candidate: Candidate, graphs: dict[str, Any], data: str,
     with tempfile.TemporaryDirectory(prefix="epee-tails-") as place:
         with bundle.writing(Path(place, "tails.epee")) as folder:
             variants = [written(folder, name, model) for name, model in models.items()]
-            frames = list(calibration[:4])
-            goldens = {FRAME: np.stack(frames), MASK: np.stack(outputs_of(candidate.model, frames))}
+            samples = list(calibration[:4])
+            goldens = {**stacked(samples), MASK: np.stack(outputs_of(candidate.model, samples))}
             bundle.save(folder, candidate.manifest(variants, {}), goldens)
         opened = bundle.Bundle.open(Path(place, "tails.epee"))
         timings = time_variants(opened, [(b, name) for b in BACKENDS for name in models], rounds=rounds, seconds=0.5,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...runtime.errors import need
 from ...runtime.scores import equal_share
-from ..candidate import FRAME
 from ..parity import THRESHOLDS, open_onnx
+from ..tensors import FRAME
 from ..to_onnx import BATCH
 
 

@@ -18,6 +18,8 @@ from ...runtime.errors import ExportError
 from ...runtime.manifest import Fit
 from ...runtime.street import StreetDataset
 from ..candidate import Candidate
+from ..frames import FrameSupply
+from ..tensors import frame_spec, mask_spec
 from ..to_onnx import multiply_adds
 from .batch import with_free_batch
 from .described import Foreign, Preprocessing, described, read_notes
@@ -69,10 +71,12 @@ def from_onnx(source: str | os.PathLike[str], name: str, foreign: Foreign, size_
     facts = {"model": path.name, "model_sha256": sha256(path), "producer": model.producer_name, "opset": opset(model),
              "preprocessing": prepared.to_json(), "tail": "full", "macs": multiply_adds(fused),
              "parameters": sum(math.prod(w.dims) for w in fused.graph.initializer)}
-    return Candidate(name=name, task=foreign.task, model=fused, size_hw=inlet.size_hw, fit=fit, names=names,
-                     answer=answers_of(Original(model, inlet, outlet.name, prepared), outlet, inlet.size_hw),
-                     colours=_colours(foreign, names), ignore=foreign.ignore, provenance=facts,
-                     inner=inner_of(outlet), batch=batch)
+    size_hw = inlet.size_hw
+    return Candidate(name=name, task=foreign.task, model=fused,
+                     answer=answers_of(Original(model, inlet, outlet.name, prepared), outlet, size_hw),
+                     inputs=(frame_spec(size_hw, batch),), outputs=(mask_spec(size_hw, batch),),
+                     supply=FrameSupply(size_hw, fit), fit=fit, names=names, colours=_colours(foreign, names),
+                     ignore=foreign.ignore, provenance=facts, inner=inner_of(outlet))
 
 
 def _inlet(model: Any, foreign: Foreign, size_wh: tuple[int, int] | None, notes: dict[str, Any]) -> Inlet:

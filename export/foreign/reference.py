@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from ...runtime.errors import ExportError, need
 from ..candidate import Answer
+from ..samples import Sample
+from ..tensors import FRAME, LOGITS, MASK
 from .described import Preprocessing
 from .plain import ending_in
 from .understanding import IDS, SCORES, Inlet, Outlet
@@ -55,9 +58,10 @@ class Original:
 
 
 def answers_of(original: Original, outlet: Outlet, size_hw: tuple[int, int]) -> Answer:
-    """Mask (1, H, W) uint8 of a frame, and the scores (float32) that decided, or None where there are none."""
-    def answer(frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        return decide(original(frame), outlet, size_hw)
+    """Mask (1, H, W) uint8 of a sample, and the scores (float32) that decided, where there are any."""
+    def answer(sample: Sample) -> Mapping[str, NDArray[Any]]:
+        mask, scores = decide(original(sample[FRAME][0]), outlet, size_hw)
+        return {MASK: mask} if scores is None else {MASK: mask, LOGITS: scores}
 
     return answer
 

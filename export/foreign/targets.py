@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ...runtime import bundle
 from ...runtime.backends import open_session, probe_all
 from ...runtime.errors import EpeeError
 from ...runtime.manifest import Variant
-from ..candidate import FRAME, Candidate
+from ..candidate import Candidate
+from ..samples import Sample
 
 MOST = 200
 """Letters of a target's own words."""
@@ -20,14 +19,14 @@ LONG = 6
 """Letters of an operator's name that do not stand in a sentence by chance."""
 
 
-def lacking(folder: Path, candidate: Candidate, variant: Variant, frame: NDArray[Any]) -> dict[str, str]:
-    """Opens a graph on every backend that works here and lets it compute a frame.
+def lacking(folder: Path, candidate: Candidate, variant: Variant, sample: Sample) -> dict[str, str]:
+    """Opens a graph on every backend that works here and lets it compute a sample.
 
     Args:
         folder: the bundle's that is being written, with the variant's file in it; its manifest is written anew.
         candidate: the graph.
         variant: its float32 file.
-        frame: (H, W, 3) uint8 BGR.
+        sample: to compute.
 
     Returns:
         Backend -> what it lacks; those that took it are not in it.
@@ -39,7 +38,7 @@ def lacking(folder: Path, candidate: Candidate, variant: Variant, frame: NDArray
             continue
         try:
             with open_session(opened, found.name, variant.name) as session:
-                session.run({FRAME: frame[None]})
+                session.run(dict(sample))
         except EpeeError as error:
             refused[found.name] = sentence(found.name, candidate.model, _own_words(error))
         except Exception as error:  # a runtime's own failure says what it lacks, too

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.errors import need
-from ..candidate import FRAME, LOGITS, MASK
+from ..tensors import FRAME, LOGITS, MASK
 from ..to_onnx import clean
 from .described import Preprocessing
 from .understanding import IDS, SCORES, Inlet, Outlet

@@ -21,7 +21,7 @@ from ..engines.libraries import INSTALL, EngineError, installed, listening, load
 from ..engines.manifest import EngineManifest, write_whole
 from ..errors import BackendError
 from ..manifest import TensorSpec, Variant
-from . import Arrays, Availability, SessionOptions, check_feeds, check_taken, trt_layers
+from . import Arrays, Availability, SessionOptions, check_feeds, check_taken, trt_layers, trt_times
 from .trt_choice import choose, not_here, refuses
 from .trt_slot import Slot, sized
 
@@ -155,6 +155,12 @@ class TensorRtSession:
         finally:
             self._idle.append(slot)
         return parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
+
+    def layer_times_ms(self, feeds: Arrays, runs: int) -> dict[str, float]:
+        """Milliseconds of each layer, the fastest of `runs` runs; see `trt_times`."""
+        cuda.call("cudaSetDevice", self._index)
+        return trt_times.layer_times_ms(load(self.backend), self._engine.create_execution_context(), self, feeds, runs,
+                                        self._log)
 
     def close(self) -> None:
         """Waits for what still runs, keeps the compiled kernels for the next time, and frees the engine."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..bundle import MANIFEST, Bundle
 from ..errors import ConfigError, DataError, SinkError, need
 from ..manifest import Manifest
+from ..picture_sets import open_pictures
 from . import SHIPPED
 from .extractor import open_extractor
 from .generated import generated
@@ -22,8 +23,6 @@ from .neighbours import NEAREST, SHOWN, Memory, memory, nearest, picture
 from .options import TEST, TRAIN
 from .scoring import Judge, Look, Scores
 
-READER = "epee.train.pictures"
-"""Reads folders and zips of pictures; imported on demand, and without torch."""
 INCEPTION = "epee.train.inception"
 """Opens the papers' Inception network, with torch; imported where its weights are named."""
 Progress = Callable[[int, int], None]
@@ -51,12 +50,11 @@ def score(args: argparse.Namespace, progress: Progress) -> Scores:
         raise ConfigError("--size of files for --inception", got="nothing", expected="the pictures' own",
                           do="FID enlarges pictures itself, in its own way")
     need("cv2")
-    reader: Any = importlib.import_module(READER)
     with _opened(args) as look:
         half = None
         if is_pictures(args.bundle):
             size = args.size or look.size_hw[0]
-            files = reader.open_pictures(args.bundle, size).images
+            files = open_pictures(args.bundle, size).images
             samples: Any = files[np.random.default_rng(args.seed).permutation(len(files))[:args.samples]]
             count = len(samples)
         else:
@@ -65,12 +63,12 @@ def score(args: argparse.Namespace, progress: Progress) -> Scores:
             half = bundle.manifest.provenance.get("half")
             samples = generated(bundle, count, args.seed, backend=args.backend, precision=args.precision,
                                 threads=args.threads)
-        judge = Judge(look, reader.open_pictures(args.data, size, subset=args.split or TEST).images, args.seed)
+        judge = Judge(look, open_pictures(args.data, size, subset=args.split or TEST).images, args.seed)
         kept: list[NDArray[Any]] = []
         fake = look(_watched(samples, count, progress, kept))
         near = None
         if args.neighbours is not None:
-            train = reader.open_pictures(args.data, kept[0].shape[0], subset=TRAIN, half=half).images
+            train = open_pictures(args.data, kept[0].shape[0], subset=TRAIN, half=half).images
             near = remembered(look, judge, np.stack(kept), fake, train, args.neighbours)
         return judge.score(fake, near)
 

@@ -20,7 +20,8 @@ def generated(bundle: Bundle, count: int, seed: int = 0, *, backend: str = "auto
     """Gives `count` pictures of a generator, (H, W, 3) uint8, BGR, its classes in turn.
 
     Args:
-        bundle: of task `generate`: `z` (N, Z) float32 and, where conditional, `label` (N,) in; `image` out.
+        bundle: of task `generate`: `z` (N, Z) float32 and, where it has them, `label` (N,) and
+            `truncation` (N,) in, the latter 1 throughout; `image` out.
         count: how many.
         seed: of the latents, standard normal: the same in every run and on every backend.
         backend, precision, threads: see `backends.open_session`; `auto` takes the bundle's first variant.
@@ -41,4 +42,6 @@ def generated(bundle: Bundle, count: int, seed: int = 0, *, backend: str = "auto
                 "z": rng.standard_normal((BATCH, specs["z"].shape[1] or 1)).astype(np.float32)}
             if "label" in specs:
                 feeds["label"] = ((start + np.arange(BATCH)) % classes).astype(specs["label"].dtype)
+            if "truncation" in specs:
+                feeds["truncation"] = np.ones(BATCH, specs["truncation"].dtype)
             yield from session.run(feeds)["image"][:count - start]

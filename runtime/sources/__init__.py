@@ -2,7 +2,8 @@
 
 `open_source` gives a `Source`: a context manager to iterate over. What a source is follows from its text: a number or
 `/dev/video…` is a camera, `rtsp://…` and `http://…` are streams, `gst:…` is a GStreamer pipeline, `synthetic:…` is
-drawn, and the rest are paths: a folder of pictures, a picture, or a video.
+drawn, `latents:…` is what a generator makes pictures of, and the rest are paths: a folder of pictures, a picture, or a
+video.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import SourceError, near
-from ..frames import Frame
+from ..frames import Frame, frame_spec
+from ..manifest import Manifest
 from ..pixels import Image, expand
 from .credentials import redact as redact
 from .options import StreamOptions as StreamOptions
@@ -28,11 +30,13 @@ SOURCES: dict[str, str] = {
     "stream": "epee.runtime.sources.network:open_stream",
     "gstreamer": "epee.runtime.sources.gstreamer:open_pipeline",
     "synthetic": "epee.runtime.sources.synthetic:SyntheticSource",
+    "latents": "epee.runtime.sources.latent:open_latents",
     "folder": "epee.runtime.sources.pictures:FolderSource",
     "image": "epee.runtime.sources.pictures:ImageSource",
     "video": "epee.runtime.sources.video:VideoSource",
 }
-"""Kind -> module:callable, called with the text, `seed`, `size_wh` and `options`; imported when it is asked for."""
+"""Kind -> module:callable, called with the text and with `seed`, `size_wh`, `manifest` and `options`; imported when it
+is asked for."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 STREAMS = ("rtsp", "rtsps", "http", "https")
@@ -53,6 +57,7 @@ class Source(Protocol):
         fps: the rate it was recorded at or comes at, or None.
         live: whether frames come at their own pace and old ones are worthless.
         count: how many frames to expect, or None where it is endless or not known.
+        period: after how many frames an endless one begins anew, or None where it never does.
         size_wh: width and height of its frames, or None where they differ or are not known yet; a live source's may
             change when it comes back.
         status: state and counters; may be asked from any thread.
@@ -63,6 +68,7 @@ class Source(Protocol):
     fps: float | None
     live: bool
     count: int | None
+    period: int | None
     size_wh: tuple[int, int] | None
 
     @property
@@ -80,6 +86,7 @@ class Opened:
                  count: int | None = None, size_wh: tuple[int, int] | None = None) -> None:
         self.name, self.path, self.fps, self.live = name, path, fps, live
         self.count, self.size_wh = count, size_wh
+        self.period: int | None = None
         self._noticed = False
         self._tally = Tally(LIVE)
 
@@ -111,23 +118,28 @@ class Opened:
 
 
 def open_source(text: str | int | os.PathLike[str], *, seed: int = 0, size_wh: tuple[int, int] | None = None,
-                options: StreamOptions | None = None) -> Source:
+                manifest: Manifest | None = None, options: StreamOptions | None = None) -> Source:
     """Opens a source.
 
     Args:
         text: see this module's first lines; also an int for a camera.
         seed: what a synthetic source starts from, where its text does not say.
-        size_wh: width and height that a synthetic source draws, where its text does not say.
+        size_wh: width and height that a synthetic source draws, where its text does not say; None takes the model's.
+        manifest: of the model that takes the frames; `latents:…` needs it.
         options: what cameras and network streams are opened with; None takes the defaults.
 
     Raises:
         SourceError: nothing there, nothing that can be read, or no such kind.
+        DataError: the model takes something else.
         ConfigError: credentials or a hardware decoder that are not there.
     """
     text = str(text)
     kind = kind_of(text)
     module, _, name = SOURCES[kind].partition(":")
-    source: Source = getattr(importlib.import_module(module), name)(text, seed=seed, size_wh=size_wh,
+    if manifest is not None and kind != "latents":
+        size_hw = frame_spec(manifest).size_hw
+        size_wh = size_wh or (size_hw and (size_hw[1], size_hw[0]))
+    source: Source = getattr(importlib.import_module(module), name)(text, seed=seed, size_wh=size_wh, manifest=manifest,
                                                                     options=options or StreamOptions())
     return source
 
@@ -142,6 +154,8 @@ def kind_of(text: str) -> str:
         return "camera"
     if text.startswith("synthetic:"):
         return "synthetic"
+    if text.startswith("latents:"):
+        return "latents"
     if text.startswith("gst:"):
         return "gstreamer"
     if "://" in text:

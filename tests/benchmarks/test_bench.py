@@ -1,110 +1,159 @@
-"""bench on a real bundle: rows, files, and rows that fail without stopping the others."""
+"""bench on real bundles: rows, scenarios, files, and what a row says."""
 
 import hashlib
 import json
-import shutil
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
-from epee.benchmarks import matrix, report
-from epee.benchmarks.matrix import Row, Settings, measure, rows_of
-from epee.runtime.backends import BACKENDS, candidates, probe_all
+from epee.benchmarks.matrix import Contestant, check_scenarios, contestants, rows_of
+from epee.benchmarks.rounds import bench as measured
+from epee.benchmarks.rounds import disturbed, take_turns
+from epee.benchmarks.rows import KEPT_SAMPLES, PIPELINE, Results, Round, Row, Settings
+from epee.benchmarks.scenarios import TIMED, warm_up
+from epee.benchmarks.worker import feeds_of
+from epee.runtime.backends import candidates, open_session, probe_all
 from epee.runtime.bundle import Bundle
 from epee.runtime.cli import main
-from epee.runtime.errors import BackendError
+from epee.runtime.errors import BackendError, ConfigError, DataError
+from epee.runtime.verify import read_goldens
 
 AVAILABLE = [b.name for b in probe_all() if b.available]
 QUICK = ["--rounds", "1", "--seconds", "0.05", "--threads", "1"]
-BACKEND_THAT = """
-import importlib
-from epee.runtime.backends import Availability
-
-def probe():
-    return Availability("{name}", True, "", ("cpu",), "1")
-
-def refuses(variant, device):
-    return ""
-
-class Session:
-    backend, device, variant, precision, depth = "{name}", "cpu", "fp32", "fp32", 1
-    def __init__(self, real):
-        self.real, self.inputs, self.outputs, self.calls = real, real.inputs, real.outputs, 0
-    def run(self, feeds):
-        {deed}
-    def close(self):
-        self.real.close()
-    def __enter__(self):
-        return self
-    def __exit__(self, *exc):
-        self.close()
-
-def open_session(bundle, variant, options):
-    return Session(importlib.import_module("epee.runtime.backends.onnxruntime").open_session(bundle, variant, options))
-"""
-STARTER = """
-import sys
-from epee.runtime.backends import BACKENDS
-BACKENDS.update({backends!r})
-"""
+ONE = ["--backend", "onnxruntime", "--precision", "fp32"]
 
 
-@pytest.fixture
-def bad_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Adds a backend that misbehaves to the table, here and in every child process."""
-    def add(name: str, deed: str) -> None:
-        (tmp_path / f"backend_{name}.py").write_text(BACKEND_THAT.format(name=name, deed=deed))
-        entry = {name: f"backend_{name}"}
-        (tmp_path / "sitecustomize.py").write_text(STARTER.format(backends=entry))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setitem(BACKENDS, name, entry[name])
-    return add
+def silent(line: str) -> None:
+    """Progress that nobody wants."""
 
 
 @pytest.fixture(scope="module")
 def bench(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One quick benchmark of every backend and variant with scores on one drawn street; gives its folder."""
+    """One quick benchmark of every backend and variant; gives its folder."""
     out = tmp_path_factory.mktemp("bench")
     assert main(["bench", str(tiny_bundle), "--out", str(out), *QUICK]) == 0
     return out
 
 
+@pytest.fixture(scope="module")
+def repeated(tiny_bundle: Path) -> Results:
+    """One row in three rounds."""
+    bundle = Bundle.open(tiny_bundle)
+    rows = rows_of(bundle, ["onnxruntime"], ["fp32"], [1])
+    return measured(bundle, rows, Settings(rounds=3, seconds=0.02), silent)
+
+
 def test_every_backend_and_variant_has_a_row(bench: Path, tiny_bundle: Path) -> None:
-    results = json.loads((bench / "results.json").read_text())
-    bundle, rows = Bundle.open(tiny_bundle), results["rows"]
-    assert sorted((r["backend"], r["variant"]) for r in rows) == sorted(
-        (b, v.name) for b in AVAILABLE for v in candidates(bundle, b))
+    results = Results.load(bench / "results.json")
+    bundle, rows = Bundle.open(tiny_bundle), results.rows
+    assert [(r.backend, r.variant) for r in rows] == [(b, v.name) for b in AVAILABLE for v in candidates(bundle, b)]
     for row in rows:
-        ms = row["latency_ms"]
-        assert 0 < ms["min"] <= ms["p50"] <= ms["p90"] <= ms["p99"]
-        assert ms["min"] <= ms["mean"]
-        assert row["calls"] >= 10
-        assert row["cold_start_ms"] > ms["min"]
-        assert row["peak_rss_mb"] > 10
-        assert (row["error"], row["wrong"], row["device"], row["threads"]) == ("", [], "cpu", 1)
-    assert [r["latency_ms"]["p50"] for r in rows] == sorted(r["latency_ms"]["p50"] for r in rows)
+        (scenario,) = row.scenarios.values()
+        ms = scenario.latency_ms
+        assert 0 < ms["min"] <= ms["p50"] <= ms["p90"] <= ms["p99"] <= ms["max"]
+        assert ms["p50"] == scenario.ms
+        assert scenario.rounds[0].calls >= 10
+        assert (scenario.interval_ms, scenario.prediction_ms) == (None, None)
+        assert row.cold_start_ms is not None
+        assert row.cold_start_ms > ms["min"]
+        assert (row.peak_rss_mb or 0) > 10
+        assert (row.error, row.wrong, row.device, row.threads, row.batch) == ("", [], "cpu", 1, 1)
+        assert row.computed in ("fp32", "bf16")
+
+
+def test_the_harness_costs_less_than_20_microseconds_a_call(bench: Path) -> None:
+    for row in Results.load(bench / "results.json").rows:
+        assert 0 < (row.scenarios["single-stream"].rounds[0].harness_us or 0) < 20
 
 
 def test_results_say_the_machine(bench: Path, tiny_bundle: Path) -> None:
-    results = json.loads((bench / "results.json").read_text())
-    assert results["format"] == 1
-    assert results["bundle"]["digest"] == Bundle.open(tiny_bundle).digest()
-    assert results["machine"]["cpu"]["cores"] >= 1
-    assert results["machine"]["versions"]["numpy"] == np.__version__
-    assert results["settings"]["rounds"] == 1
+    results = Results.load(bench / "results.json")
+    assert results.bundle == {"name": "tiny", "task": "segment", "digest": hashlib.sha256(
+        (tiny_bundle / "manifest.json").read_bytes()).hexdigest()[:16]}
+    assert results.machine["cpu"]["cores"] >= 1
+    assert len(results.machine["fingerprint"]) == 16
+    assert results.machine["versions"]["numpy"] == np.__version__
+    assert results.settings.rounds == 1
+    assert results.energy["cpu"].startswith(("not measurable here: ", "RAPL", "INA3221"))
+    found = results.rows[0].scenarios["single-stream"].rounds[0].conditions
+    assert set(found) == {"load_1m", "others", "stolen", "mhz", "celsius", "throttled"}
+    assert sys.executable not in (bench / "results.json").read_text()
 
 
-def test_pictures_and_page(bench: Path) -> None:
-    page = (bench / "report.html").read_text()
-    assert (bench / "latency.png").read_bytes().startswith(b"\x89PNG")
-    assert "data:image/png;base64," in page
-    assert not (bench / "quality.png").exists()
-    assert all(name in page for name in AVAILABLE)
-    assert "http" not in page
+@pytest.mark.parametrize(("scenario", "frames"), [("single-stream", 3), ("multi-stream", 6), ("offline", 3),
+                                                  ("paced", 3)])
+def test_a_scenario_counts_its_frames(tiny_bundle: Path, scenario: str, frames: int) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    feeds, expected = feeds_of(bundle, read_goldens(bundle), 3)  # of two goldens; a query of four needs two calls
+    assert [len(feed["frame"]) for feed in feeds] == [3]
+    assert (expected["mask"][2] == expected["mask"][0]).all()
+    with open_session(bundle, "onnxruntime", "fp32", threads=2, depth=2) as session:
+        call_ms, _ = warm_up(session, feeds)
+        found = TIMED[scenario](session, feeds, Settings(seconds=0.02, fps=200.0, streams=4), call_ms)
+    r = Round(number=0, at_s=0.0, **found)
+    assert r.frames == frames * r.calls
+    assert r.calls >= 10 or scenario == "paced"
+    assert 0 < r.ms < 1e3 * r.seconds
+    assert bool(r.latency_ms) == (len(r.samples_ms) == r.calls) == (scenario != "offline")
+    assert r.counts.get("dropped", 30 - r.calls) >= 30 - r.calls
+
+
+def test_a_paced_stream_that_cannot_keep_up_drops_and_counts(tiny_bundle: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    feeds, _ = feeds_of(bundle, read_goldens(bundle), 1)
+    with open_session(bundle, "onnxruntime", "fp32", threads=1) as session:
+        found = TIMED["paced"](session, feeds, Settings(seconds=0.02, fps=50_000.0), 1.0)
+    assert found["calls"] + found["counts"]["dropped"] >= 1000
+    assert 0 < found["counts"]["late"] <= found["calls"] < 1000
+
+
+def test_three_rounds_make_intervals(repeated: Results) -> None:
+    (row,) = repeated.rows
+    scenario = row.scenarios["single-stream"]
+    assert [r.number for r in scenario.rounds] == [0, 1, 2]
+    (low, high), (below, above) = scenario.interval_ms or (0, 0), scenario.prediction_ms or (0, 0)
+    assert 0 < below <= low <= scenario.ms <= high <= above
+    assert row.golden_equal == 1.0
+    assert (scenario.cpu_ms or 0) > 0
+
+
+def test_the_pipeline_tells_its_stages_apart(tiny_bundle: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    (row,) = rows = rows_of(bundle, ["onnxruntime"], ["fp32"], [1])
+    measured(bundle, rows, Settings((PIPELINE,), rounds=1, source="synthetic:street", frames=3), silent)
+    found = row.scenarios[PIPELINE]
+    assert {"decode", "infer", "overlay", "encode"} <= set(found.stages_ms)
+    assert [r.frames for r in found.rounds] == [3]
+
+
+def test_a_busy_machine_is_told(repeated: Results) -> None:
+    copy = deepcopy(repeated)
+    for r in copy.rows[0].scenarios["single-stream"].rounds:
+        r.conditions.update(others=0.5, throttled=2)
+    assert disturbed(copy).startswith("other processes took 50% of the processors and processors were slowed down for "
+                                      "their heat 6 times: ")
+    for r in copy.rows[0].scenarios["single-stream"].rounds:
+        r.conditions.update(others=0.01, throttled=None)
+    assert disturbed(copy) == ""
+
+
+def test_results_come_back_as_they_were(repeated: Results, tmp_path: Path) -> None:
+    repeated.save(tmp_path / "results.json")
+    assert Results.load(tmp_path / "results.json") == repeated
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored["format"] == 1
+    counts = [len(r["samples_ms"]) for r in stored["rows"][0]["scenarios"]["single-stream"]["rounds"]]
+    assert all(0 < count <= KEPT_SAMPLES for count in counts)
+    for text, line in (("{", "no JSON"), ('{"format": 2}', "got 2, expected 1"), ('{"format": 1}', "misshapen")):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(DataError, match=line):
+            Results.load(tmp_path / "other.json")
+    with pytest.raises(DataError, match="No such file"):
+        Results.load(tmp_path / "none.json")
 
 
 def labelled(folder: Path, bundle: Path) -> Path:
@@ -118,115 +167,54 @@ def labelled(folder: Path, bundle: Path) -> Path:
     return folder / "set.yaml"
 
 
-def test_data_adds_scores_and_source_adds_the_pipeline(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
+def test_data_adds_scores_and_json_leaves_samples_out(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
     pictures = labelled(tmp_path / "set", tiny_bundle)
-    words = ["bench", str(tiny_bundle), "--out", str(tmp_path / "out"), "--backend", "onnxruntime", "--precision",
-             "fp32", "--json", *QUICK, "--data", str(pictures), "--source", "synthetic:street", "--frames", "3"]
-    assert main(words) == 0
-    out, err = capsys.readouterr()
-    found = json.loads(out)
-    assert err == ""
-    (row,) = found["rows"]
-    assert main(["eval", str(tiny_bundle), "--data", str(pictures), "--backend", "onnxruntime", "--precision", "fp32",
-                 "--json"]) == 0
-    assert row["miou"] == json.loads(capsys.readouterr().out)["miou"]
-    assert row["pipeline"]["frames"] == 3
-    assert Path(found["files"]["quality"]).read_bytes().startswith(b"\x89PNG")
-
-
-def test_text_is_a_table(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
-    assert main(["bench", str(tiny_bundle), "--out", str(tmp_path), "--backend", "onnxruntime", "--precision", "fp32",
-                 *QUICK]) == 0
-    out = capsys.readouterr().out
-    assert "p50" in out
-    assert "onnxruntime:cpu" in out
-    assert str(tmp_path / "results.json") in out
-
-
-@pytest.mark.parametrize(("name", "deed", "line"), [
-    ("crashing", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the process crashed with SIGSEGV"),
-    ("raising", "raise RuntimeError('no more memory')", "RuntimeError: no more memory"),
-    ("leaving", "import os; os._exit(0)", "the process ended without an answer"),
-    ("hanging", "import time; time.sleep(60)", "no answer within 3 s"),
-])
-def test_a_row_that_fails_says_why_and_the_others_go_on(tiny_bundle: Path, bad_backend, name: str, deed: str,
-                                                        line: str) -> None:
-    bad_backend(name, deed)
-    rows = rows_of(Bundle.open(tiny_bundle), [name, "onnxruntime"], ["fp32"], 1)
-    measure(Bundle.open(tiny_bundle), rows, Settings(1, 2, 0.02, timeout_s=3.0 if name == "hanging" else 30.0),
-            lambda text: None)
-    assert rows[0].error == line
-    assert rows[0].latency_ms is None
-    assert rows[1].error == ""
-    assert rows[1].latency_ms is not None
-    assert report.faults(rows) == [f"failed: fp32 on {name}: {line}"]
-    assert [r.backend for r in report.ordered(rows)] == ["onnxruntime", name]
-
-
-def test_a_wrong_answer_is_marked_and_not_listed_as_fast(tiny_bundle: Path, bad_backend) -> None:
-    bad_backend("guessing", "return {k: (v + 1) % 5 for k, v in self.real.run(feeds).items()}")
-    rows = rows_of(Bundle.open(tiny_bundle), ["guessing", "onnxruntime"], ["fp32"], 1)
-    measure(Bundle.open(tiny_bundle), rows, Settings(1, 1, 0.02), lambda text: None)
-    assert rows[0].latency_ms is not None
-    assert "output 'mask': got " in rows[0].wrong[0]
-    assert report.ordered(rows)[-1].backend == "guessing"
-    assert "WRONG" in report.cells(rows[0])[1]
-
-
-def test_when_every_row_fails_the_status_is_3(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
-    tiny_copy = Path(shutil.copytree(tiny_bundle, tmp_path / "copy.epee"))
-    file = tiny_copy / Bundle.open(tiny_copy).manifest.variants[0].file
-    file.write_bytes(b"changed")
-    words = ["bench", str(tiny_copy), "--out", str(tmp_path / "out"), "--precision", "fp32", "--backend", "onnxruntime"]
-    assert main([*words, *QUICK, "--json"]) == 3
-    (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert "hash of" in row["error"]
-    assert json.loads((tmp_path / "out/results.json").read_text())["rows"][0]["error"] == row["error"]
-
-
-def test_a_folder_that_cannot_be_written_is_said_before_measuring(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
-    (tmp_path / "file").write_text("x")
-    assert main(["bench", str(tiny_bundle), "--out", str(tmp_path / "file/out"), *QUICK]) == 1
-    assert "expected a folder to write in; name another --out" in capsys.readouterr().err
-
-
-def test_data_that_does_not_fit_is_said_before_measuring(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
-    words = ["bench", str(tiny_bundle), "--out", str(tmp_path), "--backend", "onnxruntime", "--precision", "fp32"]
-    assert main([*words, *QUICK, "--data", str(tmp_path / "nowhere.yaml")]) == 1
-    assert "nowhere.yaml': got No such file" in capsys.readouterr().err
-    assert main([*words, *QUICK, "--data", "synthetic:street"]) == 1
-    assert "classes of bundle 'tiny' and data 'synthetic:street' differ" in capsys.readouterr().err
-    assert not (tmp_path / "results.json").exists()
+    assert main(["bench", str(tiny_bundle), "--out", str(tmp_path / "out"), *ONE, "--json", *QUICK[:4], "--threads",
+                 "1,2", "--data", str(pictures)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["eval", str(tiny_bundle), "--data", str(pictures), *ONE, "--json"]) == 0
+    miou = json.loads(capsys.readouterr().out)["miou"]
+    assert sorted(row["threads"] for row in found["rows"]) == [1, 2]
+    assert [row["quality"]["miou"] for row in found["rows"]] == [miou, miou]
+    assert "samples_ms" not in found["rows"][0]["scenarios"]["single-stream"]["rounds"][0]
 
 
 def test_names_of_the_matrix_are_checked(tiny_bundle: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     with pytest.raises(BackendError, match="no such backend"):
-        rows_of(bundle, ["onyx"], ["all"], 0)
+        rows_of(bundle, ["onyx"], ["all"])
     with pytest.raises(BackendError, match="precision 'int1'"):
-        rows_of(bundle, ["all"], ["int1"], 0)
-    assert [r.where for r in rows_of(bundle, ["openvino:cpu", "openvino:cpu"], ["fp32", "fp32"], 0)] == ["openvino:cpu"]
+        rows_of(bundle, ["all"], ["int1"])
+    assert [r.where for r in rows_of(bundle, ["openvino:cpu", "openvino:cpu"], ["fp32", "fp32"])] == ["openvino:cpu"]
+    rows = rows_of(bundle, ["onnxruntime"], ["fp32"], [1, 2, 1], [1, 8])
+    assert [(r.batch, r.threads) for r in rows] == [(1, 1), (1, 2), (8, 1), (8, 2)]
+    assert rows[-1].name == "fp32 on onnxruntime, batch 8, 2 threads"
+    assert len(contestants(bundle, rows, Settings(("single-stream", PIPELINE), source="synthetic:street"))) == 4 + 2
 
 
-def test_rounds_are_interleaved_and_shuffled(tiny_bundle: Path, monkeypatch) -> None:
+def test_scenarios_are_checked() -> None:
+    assert check_scenarios(["all"], "") == ("single-stream", "multi-stream", "offline", "paced")
+    assert check_scenarios(["offline", "single-stream"], "clip.mp4") == ("single-stream", "offline", PIPELINE)
+    with pytest.raises(ConfigError, match="'server', expected all, or some of single-stream"):
+        check_scenarios(["server"], "")
+    with pytest.raises(ConfigError, match="no --source"):
+        check_scenarios([PIPELINE], "")
+
+
+def test_rounds_are_interleaved_and_shuffled_and_take_others_along() -> None:
     seen: list[str] = []
 
-    def work(bundle: Bundle, row: Row, settings: Settings, kind: str) -> dict[str, object]:
-        seen.append(row.backend)
-        return {"device": "cpu", "samples_ms": [1.0, 2.0], "cold_start_ms": 3.0, "peak_rss_mb": 4.0,
-                "golden_equal": 1.0, "wrong": []}
+    def contestant(name: str, rounds: int) -> Contestant:
+        def measure(number: int) -> dict[str, object]:
+            seen.append(name)
+            return {"ms": number + 1.0, "calls": 2, "frames": 2, "seconds": 0.5, "facts": {"device": "here"}}
+        return Contestant(Row(name, "", "theirs", "", 0, label="others"), "single-stream", measure, rounds)
 
-    monkeypatch.setattr(matrix, "_work", work)
-    rows = [Row(name, "", "fp32", "fp32", 1, 1) for name in "abcd"]
-    measure(Bundle.open(tiny_bundle), rows, Settings(rounds=6), lambda text: None)
-    rounds = [tuple(seen[i:i + 4]) for i in range(0, 24, 4)]
-    assert all(sorted(r) == list("abcd") for r in rounds)
-    assert len(set(rounds)) > 2
-    assert rows[0].rounds_p50_ms == [1.5] * 6
-    assert rows[0].latency_ms == {"mean": 1.5, "p50": 1.5, "p90": 2.0, "p99": 2.0, "min": 1.0}
-
-
-def test_hashes_in_results_name_the_bundle(bench: Path, tiny_bundle: Path) -> None:
-    digest = hashlib.sha256((tiny_bundle / "manifest.json").read_bytes()).hexdigest()[:16]
-    assert json.loads((bench / "results.json").read_text())["bundle"]["digest"] == digest
-    assert sys.executable not in (bench / "results.json").read_text()
+    taking_part = [contestant(name, 2 if name == "d" else 99) for name in "abcd"]
+    take_turns(taking_part, Settings(rounds=6), silent)
+    assert {name: seen.count(name) for name in "abcd"} == {"a": 6, "b": 6, "c": 6, "d": 2}
+    rounds = [tuple(seen[8 + i:11 + i]) for i in range(0, 12, 3)]
+    assert all(sorted(r) == list("abc") for r in rounds)
+    assert len(set(rounds)) > 1
+    row = taking_part[0].row
+    assert (row.device, row.scenarios["single-stream"].ms, row.scenarios["single-stream"].fps) == ("here", 3.5, 4.0)

@@ -82,7 +82,7 @@ def fp32(exported: Any) -> Any:
 def candidate(run_folder: Path) -> Any:
     """The tiny network, fused and traced."""
     pytest.importorskip("onnxscript")
-    from epee.export.candidate import from_trained
+    from epee.export.segmenter import from_trained
     from epee.train.checkpoint import load_trained
 
     return from_trained(load_trained(run_folder), "tiny")
@@ -107,7 +107,7 @@ def hard_network(network: Any) -> Any:
 @pytest.fixture(scope="session")
 def hard(hard_network: Any, make_run: Any) -> Any:
     """The hard network as a candidate."""
-    from epee.export.candidate import from_trained
+    from epee.export.segmenter import from_trained
     from epee.train.checkpoint import load_trained
 
     return from_trained(load_trained(make_run(hard_network)), "hard")
@@ -127,7 +127,8 @@ def labelled(candidate: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(12):
             frame = cv2.resize(stills[i][0], SIZE_WH, interpolation=cv2.INTER_AREA)
             cv2.imwrite(str(root / "images" / split / f"{i:02d}.png"), frame)
-            cv2.imwrite(str(root / "masks" / split / f"{i:02d}.png"), candidate.answer(frame)[0][0])
+            mask = candidate.answer({"frame": frame[None]})["mask"][0]
+            cv2.imwrite(str(root / "masks" / split / f"{i:02d}.png"), mask)
     file = root / "stills.yaml"
     file.write_text(f"train: images/train\nval: images/val\nnames: [{', '.join(NAMES)}]\n")
     return file

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 import torch
-from epee.export.candidate import FRAME, IMAGE, Candidate
+from epee.export.candidate import Candidate
+from epee.export.frames import FrameSupply
+from epee.export.samples import Sample
+from epee.export.tensors import FRAME, IMAGE, frame_spec, image_spec
 from epee.export.to_onnx import to_onnx, without_output
 from epee.runtime.manifest import Fit
 from torch import Tensor, nn
@@ -45,15 +47,16 @@ def picture_candidate(size_hw: tuple[int, int], shout: float = 1.0) -> Candidate
     network = Residual(shout).eval()
     example = torch.zeros(1, *size_hw, 3, dtype=torch.uint8)
 
-    def answer(frame: np.ndarray) -> tuple[Any, Any]:
+    def answer(sample: Sample) -> dict[str, Any]:
         with torch.no_grad():
-            image, levels = network(torch.from_numpy(frame[None]))
-        return image.numpy(), levels.numpy()
+            image, levels = network(torch.from_numpy(sample[FRAME]))
+        return {IMAGE: image.numpy(), INNER: levels.numpy()}
 
     model = without_output(to_onnx(network, [example], [FRAME], [IMAGE, INNER]), INNER)
-    return Candidate("residual", "enhance", model, answer, size_hw, Fit(), (), (), 255, inner=INNER, output=IMAGE)
+    return Candidate("residual", "enhance", model, answer, (frame_spec(size_hw),), (image_spec(size_hw),),
+                     FrameSupply(size_hw, Fit()), inner=INNER)
 
 
 def without_inner(candidate: Candidate) -> Candidate:
     """The same candidate, with nothing inside that could be compared."""
-    return dataclasses.replace(candidate, inner="", answer=lambda frame: (candidate.answer(frame)[0], None))
+    return dataclasses.replace(candidate, inner="", answer=lambda sample: {IMAGE: candidate.answer(sample)[IMAGE]})

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_train_split_of_a_data_set(labelled: Path) -> None:
     found = read_calibration(str(labelled), (64, 96), FIT, count=4)
     assert found.names == ("00.png", "04.png", "07.png", "11.png")
-    assert all(frame.shape == (64, 96, 3) for frame in found.frames)
+    assert all(sample["frame"].shape == (1, 64, 96, 3) for sample in found.samples)
     assert found.held_back == ()
     assert found.to_json() == {"source": "stills.yaml", "frames": list(found.names), "sha256": found.sha256}
 
@@ -38,13 +38,13 @@ def test_the_train_split_of_a_data_set(labelled: Path) -> None:
 def test_a_folder_of_another_size_is_fitted(folder: Path) -> None:
     found = read_calibration(str(folder), (64, 96), Fit("letterbox", "area"), count=100)
     assert found.names == (*(f"{i}.png" for i in range(9)), "more/9.png")
-    assert {frame.shape for frame in found.frames} == {(64, 96, 3)}
-    assert found.frames[3][32, 48].tolist() == [30, 30, 30]
+    assert {sample["frame"].shape for sample in found.samples} == {(1, 64, 96, 3)}
+    assert found.samples[3]["frame"][0, 32, 48].tolist() == [30, 30, 30]
 
 
 def test_what_is_held_back_is_not_used(folder: Path) -> None:
     found = read_calibration(str(folder), (20, 30), FIT, count=3, hold_back=True)
-    used, held = ({int(f[0, 0, 0]) for f in frames} for frames in (found.frames, found.held_back))
+    used, held = ({int(s["frame"][0, 0, 0, 0]) for s in samples} for samples in (found.samples, found.held_back))
     assert (len(used), len(held)) == (3, 3)
     assert not used & held
 
@@ -59,7 +59,7 @@ def test_a_video_of_unknown_length(clip: Path) -> None:
 def test_the_synthetic_street() -> None:
     found = read_calibration("synthetic:street", (48, 64), FIT, count=2)
     assert found.names == ("0", "1999")
-    assert found.frames[0].shape == (48, 64, 3)
+    assert found.samples[0]["frame"].shape == (1, 48, 64, 3)
 
 
 def test_the_hash_tells_frames_apart(folder: Path) -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; pip i
 
 from epee.export.half import to_half  # noqa: E402
 from epee.export.quantize import Quantizer  # noqa: E402
+from epee.export.samples import framed  # noqa: E402
 from epee.export.schemes import SCHEMES  # noqa: E402
 from epee.runtime.bundle import sha256  # noqa: E402
 from epee.runtime.engines import EngineError, add_engines  # noqa: E402
@@ -23,7 +24,7 @@ from epee.runtime.manifest import Variant  # noqa: E402
 @pytest.fixture(scope="module")
 def models(candidate: Any, frames: Any) -> dict[str, Any]:
     """Variant -> graph."""
-    quantizer = Quantizer(candidate.model, list(frames))
+    quantizer = Quantizer(candidate.model, framed(frames))
     return {"fp32": candidate.model, "fp16": to_half(candidate.model),
             **{name: quantizer.quantize(SCHEMES[name]) for name in ("int8-u8s8", "int8-s8s8")}}
 

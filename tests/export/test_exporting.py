@@ -12,9 +12,12 @@ import pytest
 for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(module)
 
-from epee.export import candidate as candidates  # noqa: E402
+from epee.export import segmenter  # noqa: E402
 from epee.export.budget import Budget  # noqa: E402
-from epee.export.exporting import ExportReport, ParityError, export_bundle, parity_frames  # noqa: E402
+from epee.export.exporting import export_bundle  # noqa: E402
+from epee.export.frames import SCENES, FrameSupply  # noqa: E402
+from epee.export.report import ExportReport, ParityError  # noqa: E402
+from epee.export.tasks import task_of  # noqa: E402
 from epee.runtime import backends  # noqa: E402
 from epee.runtime.bundle import Bundle  # noqa: E402
 from epee.runtime.errors import BundleError, DataError, ExportError  # noqa: E402
@@ -35,8 +38,8 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> None:
                 weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
         return model
 
-    original = candidates.without_output
-    monkeypatch.setattr(candidates, "without_output", without_output)
+    original = segmenter.without_output
+    monkeypatch.setattr(segmenter, "without_output", without_output)
 
 
 def test_the_bundle_describes_itself(exported: ExportReport) -> None:
@@ -109,7 +112,10 @@ def test_a_named_data_set_must_be_there(run_folder: Path, tmp_path: Path) -> Non
 
 
 def test_parity_uses_scenes_where_the_training_data_is_gone(candidate) -> None:
-    assert parity_frames(dataclasses.replace(candidate, data="/gone/streets.yaml"), None) is None
+    samples, where = dataclasses.replace(candidate.supply, data="/gone/streets.yaml").parity(None)
+    assert (len(samples), where) == (SCENES, "synthetic:street")
+    with pytest.raises(DataError, match="streets"):
+        FrameSupply((64, 96), Fit()).parity("/gone/streets.yaml")
 
 
 def test_parity_that_fails_writes_nothing(run_folder: Path, tmp_path: Path, breaking: None) -> None:
@@ -151,7 +157,9 @@ def test_options_that_do_not_fit(run_folder: Path, tmp_path: Path, options, line
 def test_another_task_is_refused(run_folder: Path) -> None:
     trained = dataclasses.replace(load_trained(run_folder), task="animate")
     with pytest.raises(ExportError, match="task of the checkpoint: got animate, expected segment"):
-        candidates.from_trained(trained, "b")
+        segmenter.from_trained(trained, "b")
+    with pytest.raises(ExportError, match="task of the checkpoint: got animate, expected segment, generate"):
+        task_of("animate")
 
 
 def test_what_is_no_bundle_is_not_overwritten(run_folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from epee.export.candidate import Candidate  # noqa: E402
 from epee.export.foreign.described import Foreign, described, read_notes  # noqa: E402
 from epee.export.foreign.opening import from_onnx  # noqa: E402
 from epee.export.parity import THRESHOLDS, measure  # noqa: E402
+from epee.export.samples import framed  # noqa: E402
 from epee.runtime.errors import ConfigError, ExportError  # noqa: E402
 from epee.runtime.manifest import Fit  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -54,9 +55,9 @@ def write(path: Path, nodes: Nodes, output: Any, *, shape: Any = ("n", 3, 64, 96
 
 def holds(candidate: Candidate, frames: Any) -> None:
     """The fused graph answers as the untouched model with its surroundings by hand."""
-    found = measure(candidate.model, candidate, frames)
+    found = measure(candidate.model, candidate, framed(frames))
     assert found.failure(THRESHOLDS["fp32"]) == ""
-    assert len(np.unique(candidate.answer(frames[0])[0])) > 1
+    assert len(np.unique(candidate.answer(framed(frames)[0])["mask"])) > 1
 
 
 def opened(path: Path, **said: Any) -> Candidate:

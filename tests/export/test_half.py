@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime")
 
 from epee.export.half import to_half  # noqa: E402
 from epee.export.parity import THRESHOLDS, measure, open_onnx  # noqa: E402
+from epee.export.samples import framed  # noqa: E402
 from epee.runtime.errors import ExportError  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
@@ -27,7 +28,7 @@ def floats(nodes: list[Any], weights: dict[str, Any], shape: tuple[int, ...]) ->
 
 
 def test_the_masks_stay(candidate, frames) -> None:
-    parity = measure(to_half(candidate.model), candidate, list(frames), THRESHOLDS["fp16"])
+    parity = measure(to_half(candidate.model), candidate, framed(frames), THRESHOLDS["fp16"])
     assert parity.failure(THRESHOLDS["fp16"]) == ""
     assert parity.equal >= 0.995
     assert parity.logit_max_diff > 0

@@ -13,6 +13,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from epee.export.parity import THRESHOLDS, Parity, Thresholds, measure  # noqa: E402
+from epee.export.samples import framed  # noqa: E402
 
 FP32 = THRESHOLDS["fp32"]
 
@@ -29,7 +30,7 @@ def changed(model: Any, name: str, change: Any) -> Any:
 
 
 def test_the_exported_graph_holds(fp32, candidate, frames) -> None:
-    parity = measure(fp32, candidate, list(frames))
+    parity = measure(fp32, candidate, framed(frames))
     assert parity.failure(FP32) == ""
     assert parity.frames == 5
     assert parity.logit_max_diff < 1e-5 * parity.logit_scale
@@ -37,17 +38,17 @@ def test_the_exported_graph_holds(fp32, candidate, frames) -> None:
 
 def test_exchanged_classes_are_noticed(fp32, candidate, frames) -> None:
     broken = changed(fp32, "network.head.weight", lambda w: np.ascontiguousarray(np.roll(w, 1, axis=0)))
-    assert "of the output's values equal the reference's" in measure(broken, candidate, list(frames)).failure(FP32)
+    assert "of the output's values equal the reference's" in measure(broken, candidate, framed(frames)).failure(FP32)
 
 
 def test_a_slightly_wrong_weight_is_noticed(fp32, candidate, frames) -> None:
     broken = changed(fp32, "network.head.weight", lambda w: w * np.float32(1.01))
-    assert measure(broken, candidate, list(frames)).failure(FP32) != ""
+    assert measure(broken, candidate, framed(frames)).failure(FP32) != ""
 
 
 def test_logits_that_are_no_numbers_fail(fp32, candidate, frames) -> None:
     broken = changed(fp32, "network.head.bias", lambda w: np.full_like(w, np.nan))
-    parity = measure(broken, candidate, list(frames))
+    parity = measure(broken, candidate, framed(frames))
     assert parity.failure(FP32) != ""
     assert parity.to_json()["logit_max_diff"] is None  # JSON knows no NaN
 

@@ -15,9 +15,11 @@ cv2 = pytest.importorskip("cv2")
 
 from epee.export.budget import Budget  # noqa: E402
 from epee.export.exam import Mark  # noqa: E402
+from epee.export.exporting import answers_to  # noqa: E402
 from epee.export.parity import THRESHOLDS, measure  # noqa: E402
 from epee.export.picture_exam import MAX_PSNR, PictureExam, distance, picture_exams  # noqa: E402
 from epee.export.quantize import Quantizer  # noqa: E402
+from epee.export.samples import framed, stacked  # noqa: E402
 from epee.export.schemes import SCHEMES  # noqa: E402
 from epee.export.search import search  # noqa: E402
 from epee.export.variants import Maker  # noqa: E402
@@ -55,15 +57,15 @@ def features(image: np.ndarray) -> np.ndarray:
 
 def test_parity_counts_grey_levels(maker_of_pictures, frames) -> None:
     candidate = maker_of_pictures
-    parity = measure(candidate.model, candidate, list(frames))
+    parity = measure(candidate.model, candidate, framed(frames))
     assert parity.failure(THRESHOLDS["fp32"]) == ""
     assert 200 < parity.logit_scale <= 255
-    bare = measure(candidate.model, without_inner(candidate), list(frames))
+    bare = measure(candidate.model, without_inner(candidate), framed(frames))
     assert (bare.equal, bare.logit_max_diff, bare.logit_scale) == (parity.equal, None, None)
     assert bare.failure(THRESHOLDS["fp32"]) == ""
     assert bare.to_json()["logit_scale"] is None
     other = picture_candidate(SIZE_HW)
-    wrong = measure(_shifted(other.model), candidate, list(frames))
+    wrong = measure(_shifted(other.model), candidate, framed(frames))
     assert "of the output's values equal the reference's" in wrong.failure(THRESHOLDS["fp32"])
 
 
@@ -81,13 +83,15 @@ def _shifted(model: Any) -> Any:
 def test_every_precision_of_a_network_that_makes_pictures(maker_of_pictures, frames, folder: Path,
                                                           tmp_path: Path) -> None:
     candidate = maker_of_pictures
-    goldens = {"frame": frames[:2], "image": np.concatenate([candidate.answer(f)[0] for f in frames[:2]])}
+    samples = framed(frames)
+    answers = answers_to(candidate, samples[:2])
     path = tmp_path / "residual.epee"
     with bundle.writing(path) as place:
-        maker = Maker(place, candidate, list(frames), goldens, Budget(frames=4), lambda line: None,
+        maker = Maker(place, candidate, samples, samples[:2], answers, Budget(frames=4), lambda line: None,
                       calibration=str(folder), features=features)
         made = [maker.full(), maker.half(), maker.int8(SCHEMES["int8-s8s8"])]
-        bundle.save(place, candidate.manifest([m.variant for m in made if m.variant], maker.facts()), goldens)
+        bundle.save(place, candidate.manifest([m.variant for m in made if m.variant], maker.facts()),
+                    {**stacked(samples[:2]), **answers})
     assert [(m.name, m.status) for m in made] == [("fp32", "written"), ("fp16", "written"), ("int8-s8s8", "unmeasured")]
     assert made[2].parity["psnr"] > 40
     assert made[2].parity["ssim"] > 0.98
@@ -102,9 +106,10 @@ def test_every_precision_of_a_network_that_makes_pictures(maker_of_pictures, fra
 
 def test_a_hard_network_breaks_the_budget_and_the_search_brings_it_back(frames) -> None:
     hard, plain = picture_candidate(SIZE_HW, shout=1000.0), picture_candidate(SIZE_HW)
-    assert max(np.abs(hard.answer(f)[0].astype(int) - plain.answer(f)[0]).max() for f in frames) <= 1
-    exams = picture_exams(hard, list(frames), "stills", features)
-    found = search(SCHEMES["int8-s8s8"], Quantizer(hard.model, list(frames)), exams, Budget())
+    want, same = (answers_to(c, framed(frames))["image"].astype(int) for c in (plain, hard))
+    assert np.abs(want - same).max() <= 1
+    exams = picture_exams(hard, framed(frames), "stills", features)
+    found = search(SCHEMES["int8-s8s8"], Quantizer(hard.model, framed(frames)), exams, Budget())
     assert found.steps[0].decision.startswith("PSNR ")
     assert found.reason == ""
     assert found.mark.numbers["psnr"] >= 40
@@ -112,10 +117,10 @@ def test_a_hard_network_breaks_the_budget_and_the_search_brings_it_back(frames) 
 
 
 def test_an_exam_of_equal_pictures(maker_of_pictures, frames) -> None:
-    exams = picture_exams(maker_of_pictures, list(frames), "stills", features)
+    exams = picture_exams(maker_of_pictures, framed(frames), "stills", features)
     assert exams.search.mark(maker_of_pictures.model) == Mark(0.0, {"psnr": MAX_PSNR, "ssim": 1.0, "features": 0.0})
     assert isinstance(exams.gate, PictureExam)
-    assert (len(exams.search.frames), len(exams.gate.frames), exams.labelled) == (3, 2, False)
+    assert (len(exams.search.samples), len(exams.gate.samples), exams.labelled) == (3, 2, False)
 
 
 def test_each_limit_refuses_alone() -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime")
 
 from epee.export.exam import outputs_of  # noqa: E402
 from epee.export.quantize import Quantizer  # noqa: E402
+from epee.export.samples import framed  # noqa: E402
 from epee.export.schemes import SCHEMES  # noqa: E402
 from epee.runtime.errors import ExportError  # noqa: E402
 from onnx import TensorProto, numpy_helper  # noqa: E402
@@ -20,7 +21,7 @@ from onnx import TensorProto, numpy_helper  # noqa: E402
 
 @pytest.fixture(scope="module")
 def quantizer(candidate, frames) -> Quantizer:
-    return Quantizer(candidate.model, list(frames))
+    return Quantizer(candidate.model, framed(frames))
 
 
 def weights(model: Any) -> dict[str, Any]:
@@ -87,9 +88,9 @@ def test_the_tail_stays_float_and_the_borders_stay(quantizer, name: str) -> None
 
 
 def test_the_answers_are_near(quantizer, candidate, frames) -> None:
-    want = np.stack(outputs_of(candidate.model, list(frames)))
+    want = np.stack(outputs_of(candidate.model, framed(frames)))
     for name in SCHEMES:
-        got = np.stack(outputs_of(quantizer.quantize(SCHEMES[name]), list(frames)))
+        got = np.stack(outputs_of(quantizer.quantize(SCHEMES[name]), framed(frames)))
         assert (got == want).mean() > 0.85, name
 
 
@@ -107,5 +108,5 @@ def test_a_layer_that_is_left_out_stays_float(quantizer) -> None:
 
 
 def test_no_frames_are_no_calibration(candidate) -> None:
-    with pytest.raises(ExportError, match="calibration frames: got none"):
+    with pytest.raises(ExportError, match="calibration samples: got none"):
         Quantizer(candidate.model, [])

@@ -20,6 +20,7 @@ pytest.importorskip("onnxruntime")
 from epee.export.budget import Budget  # noqa: E402
 from epee.export.exam import float_exams, outputs_of  # noqa: E402
 from epee.export.quantize import ENGINES, Quantizer, check_engine  # noqa: E402
+from epee.export.samples import framed  # noqa: E402
 from epee.export.schemes import SCHEMES  # noqa: E402
 from epee.export.search import search  # noqa: E402
 from epee.runtime.errors import ExportError, MissingExtra  # noqa: E402
@@ -38,17 +39,17 @@ def engine(request: pytest.FixtureRequest) -> Any:
 
 
 def test_it_answers_as_the_float_graph_does(engine: str, candidate, frames) -> None:
-    quantizer = Quantizer(candidate.model, list(frames), engine)
-    want = np.stack(outputs_of(candidate.model, list(frames)))
+    quantizer = Quantizer(candidate.model, framed(frames), engine)
+    want = np.stack(outputs_of(candidate.model, framed(frames)))
     for calibrator in quantizer.calibrators:
         model = quantizer.quantize(SCHEMES[WRITES[engine]], calibrator)
         # Model Optimizer leaves convolutions of few channels float
         assert len(_quantised(model)) > sum(n.op_type == "Conv" for n in model.graph.node) / 2
-        assert (np.stack(outputs_of(model, list(frames))) == want).mean() > 0.85
+        assert (np.stack(outputs_of(model, framed(frames))) == want).mean() > 0.85
 
 
 def test_a_layer_that_is_left_out_stays_float(engine: str, candidate, frames) -> None:
-    quantizer = Quantizer(candidate.model, list(frames), engine)
+    quantizer = Quantizer(candidate.model, framed(frames), engine)
     scheme = SCHEMES[WRITES[engine]]
     all_of_them = _quantised(quantizer.quantize(scheme))
     layer = min(all_of_them)
@@ -56,14 +57,14 @@ def test_a_layer_that_is_left_out_stays_float(engine: str, candidate, frames) ->
 
 
 def test_the_search_takes_it(engine: str, candidate, frames) -> None:
-    quantizer = Quantizer(candidate.model, list(frames), engine)
-    exams = float_exams(candidate, list(frames), "stills")
+    quantizer = Quantizer(candidate.model, framed(frames), engine)
+    exams = float_exams(candidate, framed(frames), "stills")
     found = search(SCHEMES[WRITES[engine]], quantizer, exams, Budget(max_drop=0.5, quantizer=engine))
     assert (found.reason, found.steps[0].step) == ("", "minmax")
 
 
 def test_it_says_which_target_it_does_not_serve(engine: str, candidate, frames) -> None:
-    quantizer = Quantizer(candidate.model, list(frames), engine)
+    quantizer = Quantizer(candidate.model, framed(frames), engine)
     other = next(s for name, s in SCHEMES.items() if name not in (WRITES[engine], "int8-u8s8-rr"))
     assert "take another --quantizer" in quantizer.engine.cannot(other)
     assert quantizer.engine.cannot(SCHEMES[WRITES[engine]]) == ""
@@ -71,7 +72,7 @@ def test_it_says_which_target_it_does_not_serve(engine: str, candidate, frames) 
 
 def test_an_unknown_one_is_an_error(candidate, frames) -> None:
     with pytest.raises(ExportError, match=r"quantizer: got nncv, expected onnxruntime, nncf, modelopt; did you mean"):
-        Quantizer(candidate.model, list(frames), "nncv")
+        Quantizer(candidate.model, framed(frames), "nncv")
     assert set(ENGINES) == {"onnxruntime", *WRITES}
 
 

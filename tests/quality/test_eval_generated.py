@@ -11,10 +11,10 @@ import pytest
 from epee.runtime.bundle import Bundle
 from epee.runtime.cli import main
 from epee.runtime.errors import DataError
+from epee.runtime.picture_sets import open_pictures
 from epee.runtime.quality.extractor import open_extractor
 from epee.runtime.quality.generated import generated
 from epee.runtime.quality.scoring import Judge, render
-from epee.train.pictures import open_pictures
 
 
 @pytest.fixture(scope="module")

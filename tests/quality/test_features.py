@@ -16,10 +16,10 @@ from epee.runtime.verify import verify
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+from epee.runtime.picture_sets import half_of, open_pictures  # noqa: E402
 from epee.train import checkpoint, features  # noqa: E402
 from epee.train.config import read_toml  # noqa: E402
 from epee.train.features import FeaturesConfig, train_features  # noqa: E402
-from epee.train.pictures import half_of, open_pictures  # noqa: E402
 
 
 def losses(run):

@@ -26,6 +26,7 @@ from epee.benchmarks.studies.stacks import (  # noqa: E402
     load_digits,
     train_classifier,
 )
+from epee.runtime.picture_sets import ArrayPictures, open_pictures  # noqa: E402
 from epee.runtime.quality.extractor import open_extractor  # noqa: E402
 from epee.runtime.quality.scoring import Judge  # noqa: E402
 from epee.train.generate import train_generate  # noqa: E402
@@ -33,7 +34,6 @@ from epee.train.generate_presets import GenerateConfig  # noqa: E402
 from epee.train.health import Limits  # noqa: E402
 from epee.train.networks.discriminator import DiscriminatorConfig  # noqa: E402
 from epee.train.networks.generator import GeneratorConfig  # noqa: E402
-from epee.train.pictures import ArrayPictures, open_pictures  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

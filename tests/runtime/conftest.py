@@ -1,4 +1,4 @@
-"""Labelled pictures that fit the tiny bundle, and copies of it to break."""
+"""Labelled pictures that fit the tiny bundle, copies of it to break, and small generators."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import yaml
 from epee.runtime.bundle import Bundle
+
+from .generators import write_generator
 
 
 @pytest.fixture
@@ -31,3 +33,24 @@ def pictures(tiny_bundle: Path, tmp_path: Path) -> Path:
     file = tmp_path / "set" / "set.yaml"
     file.write_text(yaml.safe_dump({"path": ".", "val": "images/val", "names": dict(enumerate(names))}))
     return file
+
+
+@pytest.fixture(scope="session")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator with labels and truncation, 16x16."""
+    pytest.importorskip("onnx")
+    return write_generator(tmp_path_factory.mktemp("generators") / "pets.epee", ("z", "label", "truncation"))
+
+
+@pytest.fixture(scope="session")
+def plain_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator that takes latents alone, 16x16."""
+    pytest.importorskip("onnx")
+    return write_generator(tmp_path_factory.mktemp("generators") / "plain.epee", ("z",))
+
+
+@pytest.fixture(scope="session")
+def animator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator whose state goes from frame to frame: next_state = 0.5 state + z, and the picture shows it."""
+    pytest.importorskip("onnx")
+    return write_generator(tmp_path_factory.mktemp("generators") / "moving.epee", ("z", "state"), "animate")

@@ -1,6 +1,7 @@
 """Bundles: opened by path or name, checked against their hashes, written whole or not at all."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,18 @@ def test_opens_by_the_name_of_one_that_ships(tiny_copy: Path, monkeypatch) -> No
     monkeypatch.setattr(module, "SHIPPED", tiny_copy.parent)
     assert find("copy") == tiny_copy
     assert "copy" in shipped_names()
+
+
+def test_a_name_is_looked_for_in_the_users_folders(tiny_copy: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(BundleError, match=r"a folder that \$EPEE_WEIGHTS names.*epee/weights"):
+        find("copy")
+    cached = tmp_path / "epee/weights/copy.epee"
+    shutil.copytree(tiny_copy, cached)
+    assert find("copy") == cached
+    monkeypatch.setenv("EPEE_WEIGHTS", str(tiny_copy.parent))
+    assert find("copy") == tiny_copy
+    assert shipped_names().count("copy") == 1
 
 
 def test_every_shipped_bundle_opens() -> None:

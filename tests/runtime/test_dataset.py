@@ -52,6 +52,52 @@ def test_count_takes_the_first(folder: Path) -> None:
     assert len(open_dataset(describe(folder), "train", count=1)) == 1
 
 
+COLOURS = {0: [0, 0, 200], 1: [200, 0, 0], 2: [0, 200, 0]}
+
+
+def coloured(noise: int) -> np.ndarray:
+    """A mask of 10x20 in RGB colours of classes 0, 1, 2 and void, as BGR, with noise of so many grey levels."""
+    ids = np.zeros((10, 20), int)
+    ids[2:4], ids[4:6], ids[6:8] = 1, 2, 3
+    picture = np.array([*COLOURS.values(), [255, 255, 255]])[ids][..., ::-1]
+    return (picture + np.random.default_rng(0).integers(-noise, noise + 1, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("noise", [0, 20])
+def test_masks_may_show_colours(folder: Path, noise: int) -> None:
+    for mask in folder.glob("masks/**/*.png"):
+        cv2.imwrite(str(mask), coloured(noise))
+    data = open_dataset(describe(folder, labels="colours", colours=COLOURS, label_mapping=None), "train")
+    assert data[0][1][::2].tolist() == [[i] * 20 for i in (0, 1, 2, IGNORE, 0)]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_file_may_hold_picture_and_mask_side_by_side(tmp_path: Path, side: str) -> None:
+    (tmp_path / "pairs").mkdir()
+    halves = [np.full((10, 20, 3), 90, np.uint8), coloured(0)]
+    cv2.imwrite(str(tmp_path / "pairs/one.png"), np.hstack(halves if side == "left" else halves[::-1]))
+    data = open_dataset(describe(tmp_path, train="pairs", labels="colours", colours=COLOURS, picture_side=side,
+                                 label_mapping=None), "train")
+    image, mask = data[0]
+    assert (image == 90).all()
+    assert mask[::2, 0].tolist() == [0, 1, 2, IGNORE, 0]
+
+
+def test_colours_without_colours_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="labels: colours: got no colours"):
+        read_description(Path(describe(folder, labels="colours")))
+    with pytest.raises(DataError, match="picture_side: got 'top', expected left or right"):
+        read_description(Path(describe(folder, picture_side="top")))
+
+
+def test_path_may_name_a_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_FOLDER", str(folder))
+    assert len(open_dataset(describe(folder, path="$SOME_FOLDER"), "train")) == 2
+    monkeypatch.delenv("SOME_FOLDER")
+    with pytest.raises(DataError, match=r"got '\$SOME_FOLDER', expected environment variables that are set"):
+        read_description(Path(describe(folder, path="$SOME_FOLDER")))
+
+
 def test_path_is_relative_to_the_file(folder: Path) -> None:
     (folder / "yaml").mkdir()
     text = Path(describe(folder)).read_text() + "path: ..\n"

@@ -238,7 +238,7 @@ def test_the_synthetic_street_is_seeded_and_endless() -> None:
 def test_kinds_follow_from_the_text(clip: Path, tmp_path: Path) -> None:
     picture(tmp_path / "a.JPG.png", np.zeros((2, 2, 3), np.uint8))
     texts = {"0": "camera", "/dev/video2": "camera", "rtsp://a/b": "stream", "http://a/b": "stream",
-             "gst:videotestsrc": "gstreamer", "synthetic:street": "synthetic", str(clip): "video",
-             str(tmp_path): "folder", str(tmp_path / "a.JPG.png"): "image"}
+             "gst:videotestsrc": "gstreamer", "synthetic:street": "synthetic", "latents:walk": "latents",
+             str(clip): "video", str(tmp_path): "folder", str(tmp_path / "a.JPG.png"): "image"}
     assert {text: kind_of(text) for text in texts} == texts
     assert set(texts.values()) == set(SOURCES)

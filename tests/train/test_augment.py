@@ -66,3 +66,36 @@ def test_mask_and_picture_agree_to_a_fraction_of_a_pixel(zoom, flip):
         inside = (mask != 255) & (image[..., 0] > 4) & (image[..., 0] < 235)
         shift_px = 2 * (image[..., 0].astype(float) - mask)[inside].mean()
         assert abs(shift_px) < 0.4
+
+
+def test_a_smaller_view_is_a_piece_of_the_picture(pair):
+    image, mask = augment(*pair, STILL, 255, np.random.default_rng(0), view_wh=(60, 40))
+    assert (image.shape, mask.shape) == ((40, 60, 3), (40, 60))
+    assert not (mask == 255).any()  # nothing from outside
+    assert (np.abs(image[..., 0].astype(int) - mask.astype(int) * 20) <= 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_view_is_laid_around_a_pixel_and_stays_inside(pair, seed):
+    how = Augment(**{**STILL.__dict__, "scale": (2.0, 2.0)})
+    image, mask = pair[0], np.zeros_like(pair[1])
+    mask[6:10, 80:84] = 7
+    _, seen = augment(image, mask, how, 255, np.random.default_rng(seed), around_xy=(82, 8))
+    assert (seen == 7).sum() == 4 * 16
+    assert not (seen == 255).any()
+
+
+def test_saturation_moves_colours_and_leaves_grey(pair):
+    how = Augment(**{**STILL.__dict__, "saturation": 0.8})
+    grey, _ = augment(*pair, how, 255, np.random.default_rng(0))
+    assert np.all(np.abs(grey.astype(int) - pair[0]) <= 1)
+    blue = np.zeros_like(pair[0])
+    blue[..., 0] = 200
+    assert not np.array_equal(augment(blue, pair[1], how, 255, np.random.default_rng(0))[0], blue)
+
+
+def test_small_views_come_in_their_share_of_the_steps():
+    how = Augment(small_steps=0.6)
+    sizes = [how.view_wh((480, 360), step, 0) for step in range(400)]
+    assert set(sizes) == {(480, 360), (320, 240)}
+    assert 0.5 < sizes.count((320, 240)) / 400 < 0.7

@@ -66,3 +66,25 @@ def test_pictures_of_another_size_are_fitted_with_their_masks(store):
     assert mask.shape == (40, 48)
     assert set(np.unique(mask)) <= set(np.unique(store.data[3][1]))
     assert small[3][0] is image  # kept, not read again
+
+
+def test_rare_classes_are_seen_more_often(store):
+    """Copying them in, and laying views around them, each raise the share of views that show one."""
+    frequency = class_frequency(store)
+    rare = [i for i, share in enumerate(frequency) if 0 < share < 0.05]
+    assert rare
+
+    def share(**how):
+        with Batches(store, 4, 0, Augment(scale=(2.0, 2.0), rare=0.05, **how), frequency=frequency) as batches:
+            masks = np.concatenate([masks for _, masks in itertools.islice(batches, 12)])
+        return np.isin(masks, rare).any((1, 2)).mean()
+
+    assert share(focus=1.0) > share()
+    assert share(paste=1.0) > share()
+
+
+def test_a_small_step_gives_a_small_batch(store):
+    with Batches(store, 4, 0, Augment(small_steps=1.0, small_size=0.5)) as batches:
+        images, masks = next(iter(batches))
+    assert images.shape == (4, 36, 48, 3)
+    assert masks.shape == (4, 36, 48)

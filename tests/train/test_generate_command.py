@@ -53,6 +53,22 @@ def test_json_is_the_final_metrics(data, tmp_path, capfd):
     assert Path(metrics["out"], "generator.safetensors").is_file()
 
 
+def test_scores_on_the_way_are_of_pictures_that_were_not_learned(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        path = tmp_path / "data" / ("train", "test")[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(cv2.imencode(".png", rng.integers(0, 256, (32, 32, 3), np.uint8))[1].tobytes())
+    words = ("--data", tmp_path / "data", "--steps", 1, "--batch", 4, "--penalised", "real", "--test", "test")
+    assert command(*words, "--subset", "train", "--out", tmp_path / "run", "--json") == 0
+    metrics = json.loads(capfd.readouterr().out)
+    assert 0 < metrics["scores"]["kid-cifar-features"] < 1e3
+    assert "r1" in metrics
+    assert "r2" not in metrics
+    assert command(*words, "--out", tmp_path / "all") == 1
+    assert "scores need pictures that were not learned" in capfd.readouterr().err
+
+
 def test_a_resume_goes_on_with_the_runs_own_settings(run, capsys):
     assert command("--out", run, "--resume", "--steps", 3) == 0
     assert "going on from step 2" in capsys.readouterr().err

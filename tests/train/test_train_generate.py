@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from epee.runtime.errors import ConfigError, DataError, TrainingError
+from epee.runtime.picture_sets import ArrayPictures
 from epee.train import checkpoint, generate
 from epee.train.config import read_toml
 from epee.train.gan_losses import LOSSES
 from epee.train.generate import train_generate
 from epee.train.generate_presets import GenerateConfig
 from epee.train.grids import to_bytes
-from epee.train.pictures import ArrayPictures
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -208,7 +208,7 @@ from epee.train.generate import train_generate
 from epee.train.generate_presets import GenerateConfig
 from epee.train.networks.discriminator import DiscriminatorConfig
 from epee.train.networks.generator import GeneratorConfig
-from epee.train.pictures import ArrayPictures
+from epee.runtime.picture_sets import ArrayPictures
 
 images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
 config = GenerateConfig("noise", size=8, steps=2, batch=4, generator=GeneratorConfig(channels=(64, 32)),

@@ -10,10 +10,13 @@ import time
 
 import pytest
 import torch
+from epee.runtime.cli import main
 from epee.runtime.dataset import open_dataset
 from epee.runtime.errors import TrainingError
 from epee.train import checkpoint, segment
+from epee.train.augment import Augment
 from epee.train.networks.segmenter import SegmenterConfig
+from epee.train.objective import Terms
 from epee.train.presets import SegmentConfig
 from epee.train.segment import train_segment
 
@@ -58,26 +61,82 @@ def test_what_is_exported_scores_what_was_reported(whole_run):
     assert trained.names == val.names
 
 
-def test_a_resumed_run_goes_on_as_if_uninterrupted(whole_run, tmp_path, monkeypatch):
-    """Stops after 17 steps as Ctrl-C would, goes on, and must see the very losses of the whole run."""
+def interrupted(config, run, monkeypatch, at):
+    """Trains until Ctrl-C comes during step `at`."""
     real, count = segment.train_step, 0
 
     def stopping(*args):
         nonlocal count
         count += 1
-        if count == 17:
+        if count == at:
             os.kill(os.getpid(), signal.SIGINT)
         return real(*args)
 
     with monkeypatch.context() as patch:
         patch.setattr(segment, "train_step", stopping)
         with pytest.raises(KeyboardInterrupt):
-            train_segment(CONFIG, tmp_path, quiet=True)
+            train_segment(config, run, quiet=True)
+
+
+def test_a_resumed_run_goes_on_as_if_uninterrupted(whole_run, tmp_path, monkeypatch):
+    """Stops after 17 steps as Ctrl-C would, goes on, and must see the very losses of the whole run."""
+    interrupted(CONFIG, tmp_path, monkeypatch, 17)
     assert max(losses(tmp_path)) == 17
     train_segment(CONFIG, tmp_path, resume=True, quiet=True)
     whole, resumed = losses(whole_run[0]), losses(tmp_path)
     assert sorted(resumed) == sorted(whole)
     assert [resumed[s] for s in range(18, 38)] == pytest.approx([whole[s] for s in range(18, 38)], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def full(whole_run, drives):
+    """All parts of the recipe at once, taught by the run of another seed and begun from it."""
+    return dataclasses.replace(
+        CONFIG, data=str(drives), epochs=None, steps=12, seed=1, teacher=str(whole_run[0]), init=str(whole_run[0]),
+        network=dataclasses.replace(TINY, decode2=4),
+        terms=Terms(hardest=0.5, auxiliary=0.4, boundary=0.5, pairwise=0.5),
+        augment=Augment(focus=0.5, paste=0.5, rare=0.05, saturation=0.3, small_steps=0.5))
+
+
+def test_every_part_of_the_recipe_at_once_goes_on_where_it_stopped(full, tmp_path, monkeypatch):
+    whole = train_segment(full, tmp_path / "whole", quiet=True)
+    assert whole["init"]["head"] == "new"  # the head reads the finer decoder
+    interrupted(full, tmp_path / "cut", monkeypatch, 5)
+    train_segment(full, tmp_path / "cut", resume=True, quiet=True)
+    kept, resumed = losses(tmp_path / "whole"), losses(tmp_path / "cut")
+    assert sorted(resumed) == sorted(kept) == list(range(1, 13))
+    assert [resumed[s] for s in (6, 7, 8)] == pytest.approx([kept[s] for s in (6, 7, 8)], rel=1e-4)
+    line = json.loads((tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[0])
+    parts = [line[name] for name in ("cross_entropy", "auxiliary", "boundary", "distill", "pairwise")]
+    assert line["loss"] == pytest.approx(sum(parts), abs=1e-4)
+
+
+def test_heads_and_teachers_are_left_behind(full, tmp_path):
+    train_segment(dataclasses.replace(full, steps=1), tmp_path, quiet=True)
+    tensors, _ = checkpoint.read(tmp_path / "best.safetensors")
+    assert {name.removeprefix("ema.").split(".")[0] for name in tensors} == {
+        "stem", "quarter", "eighth", "sixteenth", "side8", "join8", "side4", "join4", "up4", "side2", "join2", "head"}
+
+
+def test_a_teacher_of_other_classes_is_one_clear_line(full, drives, tmp_path):
+    text = drives.read_text().replace("sky", "heaven")
+    (drives.parent / "other.yaml").write_text(text)
+    with pytest.raises(TrainingError, match=r"teacher .*: got classes .*train it on the same data"):
+        train_segment(dataclasses.replace(full, data=str(drives.parent / "other.yaml"), init=""), tmp_path, quiet=True)
+
+
+def test_fine_tuning_begins_better_than_from_nothing(whole_run, drives, tmp_path, capsys):
+    """The command takes network and head from the run, and says so; its own classes are the run's here."""
+    arguments = ["train", "segment", "--data", str(drives), "--steps", "2", "--batch", "4", "--leave-out", "b_",
+                 "--json"]
+    assert main([*arguments, "--init", str(whole_run[0]), "--out", str(tmp_path / "tuned")]) == 0
+    printed = capsys.readouterr()
+    tuned = json.loads(printed.out)
+    assert tuned["init"]["head"] == "whole"
+    assert "tensors taken from" in printed.err
+    assert tuned["scored"] == "train frames of b_"
+    nothing = dataclasses.replace(CONFIG, data=str(drives), epochs=None, steps=2, leave_out=("b_",))
+    assert tuned["miou"] > train_segment(nothing, tmp_path / "nothing", quiet=True)["miou"] + 0.05
 
 
 def test_minutes_restore_the_time_spent(tmp_path):

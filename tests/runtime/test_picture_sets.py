@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from epee.runtime.errors import DataError
-from epee.train.pictures import half_of, open_pictures, to_square
+from epee.runtime.picture_sets import half_of, open_pictures, to_square
 
 
 def write(path, image):

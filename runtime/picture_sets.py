@@ -17,12 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from zipfile import BadZipFile, ZipFile
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.dataset import PICTURES
-from ..runtime.errors import DataError, near
+from .dataset import PICTURES
+from .errors import DataError, near, need
 
 FEWEST = 16
 """Pictures that are needed at least: with fewer there is nothing to be diverse."""
@@ -195,6 +194,7 @@ def _labels(entries: Iterable[str], path: Path) -> tuple[list[int], tuple[str, .
 
 def _read_all(entries: dict[str, Read], size: int) -> list[NDArray[np.uint8] | str]:
     """Each picture at the size, or why it cannot be read. OpenCV's own complaints are kept quiet meanwhile."""
+    cv2: Any = need("cv2")
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
@@ -204,6 +204,7 @@ def _read_all(entries: dict[str, Read], size: int) -> list[NDArray[np.uint8] | s
 
 
 def _picture(read: Read, size: int) -> NDArray[np.uint8] | str:
+    cv2: Any = need("cv2")
     try:
         data = read()
         image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
@@ -222,7 +223,10 @@ def to_square(image: NDArray[Any], size: int) -> NDArray[np.uint8]:
     square = image[y:y + side, x:x + side]
     if side == size:
         return np.ascontiguousarray(square)
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+    cv2: Any = need("cv2")
+    grown: NDArray[np.uint8] = cv2.resize(square, (size, size),
+                                          interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+    return grown
 
 
 def _told(skipped: tuple[tuple[str, str], ...]) -> str:

@@ -1,0 +1,162 @@
+"""What enhancers are worth: PSNR over plain ways, and sharpness.
+
+    python -m epee.benchmarks.studies.enhance --data IMAGES --out RUNS [--minutes 30] [--adversarial-minutes 15]
+
+IMAGES has `train` and `val`, folders of pictures; val is never learned from. Three trainings: twice the size, by pixels
+(nano, 12 k parameters); the same, gone on with against a discriminator; and JPEG of quality 30 undone at its own size
+(small, 75 k). Twice the size is compared with Pillow's bicubic enlargement of Pillow's bicubic (antialiased) reduction,
+JPEG with the decoded JPEG: PSNR of uint8 BGR, whole pictures, the mean over val. Sharpness is the mean squared
+difference of neighbouring pixels as a share of the real pictures', and KID of patches in the shipped extractor's
+features. What is in RUNS already is gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...runtime.errors import TrainingError, need
+from ...runtime.quality import SHIPPED
+from ...runtime.quality.distances import kid
+from ...runtime.quality.extractor import Extractor, open_extractor
+from ...train import checkpoint
+from ...train.comparisons import answers, mean_psnr
+from ...train.degrade import DAMAGES, jpeg
+from ...train.enhance import train_enhance
+from ...train.enhance_presets import EnhanceConfig, network_of
+from ...train.scenes import open_scenes
+
+QUALITY, PATCH, PATCHES = 30, 32, 20
+"""Of the JPEG; height and width of the patches that KID compares, and how many of each picture."""
+
+Image = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Trains what is not there yet, and prints what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path, metavar="RUNS")
+    parser.add_argument("--minutes", type=float, default=30, help="of each pixel training")
+    parser.add_argument("--adversarial-minutes", type=float, default=15)
+    parser.add_argument("--steps", type=int, help="in place of all minutes")
+    parser.add_argument("--extractor", default=SHIPPED)
+    parser.add_argument("--limit", type=int, help="only so many pictures of val, evenly spread")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 leaves it alone")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    runs = {name: trained(config, args.out / name) for name, config in configurations(args).items()}
+    real = list(open_scenes(args.data / "val", 96).spread(args.limit or 1 << 30).images)
+    small = [reduced(image) for image in real]
+    coded = [jpeg(image, QUALITY) for image in real]
+    with open_extractor(args.extractor, threads=args.threads) as extractor:
+        found = {
+            "pictures": len(real), "kid": extractor.kid_name,
+            "x2": measured({"bicubic": [enlarged(image) for image in small], "pixel": made_by(runs["pixel"], small),
+                            "adversarial": made_by(runs["adversarial"], small)}, real, extractor),
+            "jpeg": measured({"decoded": coded, "jpeg": made_by(runs["jpeg"], coded)}, real, extractor)}
+    (args.out / "enhance.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(told(found)))
+
+
+def configurations(args: argparse.Namespace) -> dict[str, EnhanceConfig]:
+    """Name of a run -> what to train, each after those that it begins with."""
+    def config(minutes: float, **fields: Any) -> EnhanceConfig:
+        budget = {"minutes": minutes} if args.steps is None else {"steps": args.steps}
+        return EnhanceConfig(data=str(args.data / "train"), val=str(args.data / "val"), seed=args.seed, **budget,
+                             **fields)
+
+    return {"pixel": config(args.minutes),
+            "adversarial": config(args.adversarial_minutes, adversarial=1.0, start=str(args.out / "pixel")),
+            "jpeg": config(args.minutes, preset="small", network=network_of("small", 1), damage=DAMAGES["jpeg"])}
+
+
+def trained(config: EnhanceConfig, run: Path) -> Path:
+    """The run's folder; trained now, or gone on with, where it is not whole.
+
+    Raises:
+        TrainingError: it was given up.
+    """
+    if not (run / checkpoint.GENERATOR).is_file():
+        metrics = train_enhance(config, run, resume=(run / checkpoint.LAST).is_file())
+        if not metrics["healthy"]:
+            raise TrainingError(f"run '{run}' was given up", got=metrics["problem"])
+    return run
+
+
+def made_by(run: Path, images: Sequence[Image]) -> list[Image]:
+    """What the run's network makes of pictures."""
+    return answers(checkpoint.load_trained(run).network, images, torch.device("cpu"))
+
+
+def reduced(image: Image) -> Image:
+    """Half the size, Pillow's bicubic; an odd last row or column is left out."""
+    h, w = (n - n % 2 for n in image.shape[:2])
+    return _pillow(image[:h, :w], (w // 2, h // 2))
+
+
+def enlarged(image: Image) -> Image:
+    """Twice the size, Pillow's bicubic."""
+    h, w = image.shape[:2]
+    return _pillow(image, (2 * w, 2 * h))
+
+
+def _pillow(image: Image, size_wh: tuple[int, int]) -> Image:
+    pil: Any = need("PIL.Image")
+    return np.array(pil.fromarray(np.ascontiguousarray(image)).resize(size_wh, pil.BICUBIC), np.uint8)
+
+
+def measured(made: dict[str, list[Image]], real: list[Image], extractor: Extractor) -> dict[str, Any]:
+    """For each way: PSNR in dB, gradient energy as a share of the real pictures', KID of patches and its error."""
+    targets = [image[:made_image.shape[0], :made_image.shape[1]]
+               for image, made_image in zip(real, next(iter(made.values())), strict=True)]
+    energy, features = gradient_energy(targets), extractor(patches(targets))
+    rows = {}
+    for name, images in made.items():
+        distance = kid(extractor(patches(images)), features, resamples=0)
+        rows[name] = {"psnr": mean_psnr(images, targets), "gradient": gradient_energy(images) / energy,
+                      "kid": distance.value, "kid_se": distance.se}
+    return rows
+
+
+def gradient_energy(images: Sequence[Image]) -> float:
+    """Mean squared difference of neighbouring pixels, down and across, in grey levels."""
+    def mean(image: Image) -> float:
+        x = image.astype(np.float32)
+        return float(np.square(np.diff(x, axis=0)).mean() + np.square(np.diff(x, axis=1)).mean())
+
+    return float(np.mean([mean(image) for image in images]))
+
+
+def patches(images: Sequence[Image], seed: int = 0) -> list[Image]:
+    """PATCHES of each picture, at places that are the same for all ways."""
+    rng, found = np.random.default_rng(seed), []
+    for image in images:
+        for _ in range(PATCHES):
+            y, x = (int(rng.integers(n - PATCH + 1)) for n in image.shape[:2])
+            found.append(np.ascontiguousarray(image[y:y + PATCH, x:x + PATCH]))
+    return found
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """What a person reads."""
+    rows: Callable[[str], dict[str, dict[str, float]]] = found.__getitem__
+    lines = [f"{found['pictures']} pictures{'PSNR, dB':>20}{'over':>8}{'gradient':>10}   {found['kid']}"]
+    for task in ("x2", "jpeg"):
+        plain = next(iter(rows(task).values()))["psnr"]
+        lines += [f"{task:<6}{name:<16}{row['psnr']:>10.2f}{row['psnr'] - plain:>+8.2f}{row['gradient']:>10.3f}   "
+                  f"{row['kid']:.5f} ± {row['kid_se']:.5f}" for name, row in rows(task).items()]
+    return lines
+
+
+if __name__ == "__main__":
+    main()

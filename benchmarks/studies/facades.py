@@ -1,0 +1,167 @@
+"""Whether translated facades are better than what the pixels alone teach, by a judge of their own.
+
+    python -m epee.benchmarks.studies.facades --data FACADES --out RUNS [--minutes 60] [--judge-minutes 15]
+
+FACADES has `train` and `val`, pictures with the photo on the left and the label map on the right. Two translators make
+photos of label maps: one by pixels alone, one against a discriminator as well. A segmenter, which has learned to make
+labels of train photos (and was chosen by some that were held back from train), says how much of the label maps can be
+read in real val photos and in generated ones; and the sliced Wasserstein distance on patches of 64 pixels says how far
+generated photos are from real ones. Nothing has learned from val. What is in RUNS already is gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...runtime.errors import TrainingError
+from ...train import checkpoint
+from ...train.comparisons import answers
+from ...train.metrics import evaluate
+from ...train.pairs import Image, open_sides
+from ...train.presets import NETWORKS, RECIPES, SegmentConfig
+from ...train.segment import FIT, train_segment
+from ...train.translate import train_translate
+from ...train.translate_presets import TranslateConfig
+from ...train.translate_presets import network_of as translator_of
+from .sliced import Slicer, distance, ratio
+
+SIZE, HELD_BACK, IGNORE = 128, 40, 255
+FAR = 60.0
+"""A pixel of a label map that is farther from all colours, in grey levels, is an edge of two and counts nowhere."""
+PALETTE: dict[str, tuple[int, int, int]] = {
+    "background": (0, 0, 223), "facade": (0, 48, 255), "window": (0, 128, 255), "door": (0, 207, 255),
+    "cornice": (32, 255, 223), "sill": (112, 255, 143), "balcony": (192, 255, 63), "blind": (255, 239, 0),
+    "deco": (255, 160, 0), "molding": (255, 80, 0), "pillar": (255, 0, 0), "shop": (175, 0, 0)}
+"""Name -> RGB in the label maps."""
+
+
+@dataclass
+class Labelled:
+    """Photos and masks in memory, as `runtime.dataset.Dataset`."""
+
+    images: list[Image]
+    masks: list[Image]
+    names: tuple[str, ...] = tuple(PALETTE)
+    colours: tuple[tuple[int, int, int], ...] = tuple(PALETTE.values())
+    ignore: int = IGNORE
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.images[index], self.masks[index]
+
+
+def main() -> None:
+    """Trains what is not there yet, and prints what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path, metavar="RUNS")
+    parser.add_argument("--minutes", type=float, default=60, help="of each translator")
+    parser.add_argument("--judge-minutes", type=float, default=15)
+    parser.add_argument("--preset", default="nano")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 leaves it alone")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    judge = judge_of(args.data, args.out / "judge", args.judge_minutes)
+    real, maps, masks = val_of(args.data)
+    made = {}
+    for arm, adversarial in (("pixels", False), ("adversarial", True)):
+        config = TranslateConfig(data=str(args.data / "train"), val=str(args.data / "val"), input="right", size=SIZE,
+                                 preset=args.preset, network=translator_of(args.preset, True), minutes=args.minutes,
+                                 adversarial=adversarial, seed=args.seed)
+        made[arm] = answers(trained(config, args.out / arm), maps, torch.device("cpu"))
+    found = judged(judge, real, masks, made)
+    (args.out / "facades.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(told(found)))
+
+
+def trained(config: TranslateConfig, run: Path) -> torch.nn.Module:
+    """The run's averaged translator; trained now, or gone on with, where it is not whole.
+
+    Raises:
+        TrainingError: it was given up.
+    """
+    whole = run / checkpoint.GENERATOR
+    if not (whole.is_file() and checkpoint.load_trained(run).provenance["scores"]):
+        metrics = train_translate(config, run, resume=(run / checkpoint.LAST).is_file())
+        if not metrics["healthy"]:
+            raise TrainingError(f"run '{run}' was given up", got=metrics["problem"])
+    return checkpoint.load_trained(run).network
+
+
+def judge_of(data: Path, out: Path, minutes: float) -> torch.nn.Module:
+    """A segmenter of photos, trained on all but the last few of train and chosen by these."""
+    if not (out / checkpoint.BEST).is_file():
+        sides = open_sides(data / "train", None, SIZE)
+        for split, chosen in (("train", slice(None, -HELD_BACK)), ("val", slice(-HELD_BACK, None))):
+            for kind, images in (("images", sides.inputs[chosen]), ("masks", [ids(m) for m in sides.targets[chosen]])):
+                folder = out / "data" / kind / split
+                folder.mkdir(parents=True, exist_ok=True)
+                for i, image in enumerate(images):
+                    (folder / f"{i:04d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        names = dict(enumerate(PALETTE))
+        yaml = out / "data" / "facades.yaml"
+        yaml.write_text(f"train: images/train\nval: images/val\nmasks_dir: masks\nnames: {json.dumps(names)}\n"
+                        .replace('"', ""), encoding="utf-8")
+        recipe: dict[str, Any] = {**RECIPES["small"], "minutes": minutes}
+        train_segment(SegmentConfig(data=str(yaml), network=NETWORKS["small"], **recipe), out,
+                      resume=(out / checkpoint.LAST).is_file())
+    return checkpoint.load_trained(out).network
+
+
+def val_of(data: Path) -> tuple[list[Image], list[Image], list[Image]]:
+    """Photos and label maps of val, (SIZE, SIZE, 3) uint8, BGR, and masks, (SIZE, SIZE) uint8."""
+    sides = open_sides(data / "val", None, SIZE)
+    return list(sides.inputs), list(sides.targets), [ids(label) for label in sides.targets]
+
+
+def ids(label: Image) -> Image:
+    """Class ids of a label map's colours, the nearest each; (H, W) uint8, IGNORE where none is near."""
+    colours = np.asarray(list(PALETTE.values()), np.float32)[:, ::-1]
+    away = np.linalg.norm(label[:, :, None].astype(np.float32) - colours, axis=3)
+    return np.where(away.min(2) > FAR, IGNORE, away.argmin(2)).astype(np.uint8)
+
+
+def judged(judge: torch.nn.Module, real: list[Image], masks: list[Image],
+           made: dict[str, list[Image]]) -> dict[str, Any]:
+    """mIoU of the judge on real and generated photos, and distances of generated ones from the real."""
+    def miou(images: list[Image]) -> float:
+        return evaluate(judge, Labelled(images, masks), (SIZE, SIZE), FIT, torch.device("cpu")).miou()
+
+    slicer = Slicer(np.stack(real))
+    seen = {arm: slicer(np.stack(images)) for arm, images in {"real": real, **made}.items()}
+    half = np.arange(len(real)) % 2 == 0
+    value, low, high = ratio(seen["real"], seen["adversarial"], seen["pixels"])
+    return {"pictures": len(real), "miou": {arm: miou(images) for arm, images in {"real": real, **made}.items()},
+            "distance": {arm: distance(seen[arm], seen["real"]) for arm in made},
+            "floor": distance(seen["real"].take(np.flatnonzero(half)),
+                              seen["real"].take(np.flatnonzero(~half)[:half.sum()])) if len(real) % 2 == 0 else None,
+            "ratio": {"value": value, "interval": [low, high]}}
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """What a person reads."""
+    miou, value = found["miou"], found["ratio"]
+    floor = "" if found["floor"] is None else f"; half of the real against the other {found['floor']:.4f}"
+    return [f"mIoU of the judge on {found['pictures']} photos: "
+            + ", ".join(f"{arm} {x:.4f} ({x / miou['real']:.2f} of real)" for arm, x in miou.items()),
+            "sliced Wasserstein distance: "
+            + ", ".join(f"{arm} {x:.4f}" for arm, x in found["distance"].items()) + floor,
+            f"adversarial over pixels: {value['value']:.3f}, 95% {value['interval'][0]:.3f} to "
+            f"{value['interval'][1]:.3f}"]
+
+
+if __name__ == "__main__":
+    main()

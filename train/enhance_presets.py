@@ -1,0 +1,96 @@
+"""Named configurations of `epee train enhance`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..runtime.errors import ConfigError, near
+from .degrade import Damage
+from .gan_losses import LOSSES
+from .health import Limits
+from .networks.unet_discriminator import UNetConfig
+from .networks.upscaler import UpscalerConfig
+
+SCALES = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class EnhanceConfig:
+    """An enhancer's training. All schedules are in fractions of the budget.
+
+    Attributes:
+        data: a folder of pictures (or videos), or a video.
+        val: another one to be scored on; None holds back the end of `data`.
+        preset: name of the preset it started from.
+        start: a run or checkpoint whose weights it begins with; None begins anew.
+        crop: height and width of training crops of the good pictures; a multiple of 4 and of the scale.
+        minutes: budget in wall time of the training loop, or
+        steps: in steps.
+        batch: crops a step.
+        rate_first, rate_last: Adam's learning rate in the pixel stage, falling along half a cosine.
+        adversarial: the share of the budget, at its end, in which a discriminator has a say; 0 is none.
+        loss: a key of `gan_losses.LOSSES`.
+        adversarial_weight: of the generator's adversarial loss, beside 1 for the pixels'.
+        adversarial_rate: Adam's learning rate in the adversarial stage, of both networks, falling to a tenth.
+        warm_steps: steps at the beginning of the adversarial stage in which the discriminator alone learns.
+        ema_decay: of the averaged weights, which are what is scored and exported.
+        evaluations: how many times it is scored over the budget.
+        grids: how many pictures are drawn over the budget.
+        seed: of initial weights, order, crops and damage.
+        network, discriminator, damage, limits: their own configurations.
+    """
+
+    data: str
+    val: str | None = None
+    preset: str = "nano"
+    start: str | None = None
+    crop: int = 96
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int = 16
+    rate_first: float = 2e-3
+    rate_last: float = 2e-5
+    adversarial: float = 0.0
+    loss: str = "relativistic"
+    adversarial_weight: float = 0.1
+    adversarial_rate: float = 3e-4
+    warm_steps: int = 100
+    ema_decay: float = 0.998
+    evaluations: int = 8
+    grids: int = 12
+    seed: int = 0
+    network: UpscalerConfig = field(default_factory=UpscalerConfig)
+    discriminator: UNetConfig = field(default_factory=UNetConfig)
+    damage: Damage = field(default_factory=Damage)
+    limits: Limits = field(default_factory=lambda: Limits(every=50, grace_images=0))
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise ConfigError("training budget", got=f"minutes {self.minutes}, steps {self.steps}",
+                              expected="exactly one of the two")
+        if (self.minutes if self.steps is None else self.steps or 0) <= 0:  # type: ignore[operator]
+            raise ConfigError("training budget", got=self.minutes or self.steps, expected="more than 0")
+        if self.network.scale not in SCALES:
+            raise ConfigError("scale", got=self.network.scale, expected=", ".join(map(str, SCALES)))
+        if self.batch < 2:
+            raise ConfigError("batch", got=self.batch, expected="2 or more")
+        if self.crop < 16 or self.crop % 4 or self.crop % self.network.scale:
+            raise ConfigError("crop", got=self.crop, expected=f"a multiple of 4 and {self.network.scale}, from 16 up")
+        if not 0.0 <= self.adversarial <= 1.0:
+            raise ConfigError("adversarial share", got=self.adversarial, expected="0 to 1")
+        if self.loss not in LOSSES:
+            raise ConfigError(f"loss '{self.loss}'", got="no such loss", expected=", ".join(LOSSES),
+                              do=near(self.loss, list(LOSSES)))
+
+
+NETWORKS: dict[str, tuple[int, int]] = {"nano": (16, 4), "small": (32, 8), "base": (64, 16)}
+"""Preset name -> channels and layers: about 12, 77 and 600 thousand parameters."""
+
+
+def network_of(preset: str, scale: int) -> UpscalerConfig:
+    """The network of a preset. Raises ConfigError where there is no such preset."""
+    if preset not in NETWORKS:
+        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
+                          do=near(preset, list(NETWORKS)))
+    channels, layers = NETWORKS[preset]
+    return UpscalerConfig(scale, channels, layers)

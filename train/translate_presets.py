@@ -1,0 +1,129 @@
+"""Named configurations of `epee train translate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..runtime.errors import ConfigError, near
+from .diffaug import DiffAugment
+from .gan_losses import LOSSES
+from .health import Limits
+from .networks.patch_discriminator import PatchConfig
+from .networks.translator import TranslatorConfig
+from .pairs import HALVES
+
+
+@dataclass(frozen=True)
+class TranslateConfig:
+    """A translator's training. All schedules are in fractions of the budget.
+
+    Attributes:
+        data: a folder of inputs; without `target`, of pictures whose halves are input and target.
+        target: a folder of targets.
+        input: which half is the input, `left` or `right`.
+        paired: whether inputs have targets of their own; else the targets are a manner to take on (FastCUT).
+        val, val_target: the same to be looked at and scored on; None holds back the end of `data`.
+        preset: name of the preset it started from.
+        size: height and width of training crops; a multiple of 8.
+        jitter: pictures are brought to this many times `size`, of which crops are taken (Isola 2017: 286 / 256).
+        flip: probability of a left-right flip.
+        minutes: budget in wall time of the training loop, or
+        steps: in steps.
+        batch: crops a step.
+        rate_first, rate_last: Adam's learning rate, falling from one to the other along half a cosine.
+        beta1, beta2: Adam's.
+        adversarial: whether there is a discriminator; without, pairs are learned by their pixels alone.
+        loss: a key of `gan_losses.LOSSES`.
+        pixel_weight: of the mean absolute difference, on a scale of -1 to 1; pairs only (Isola 2017, arXiv 1611.07004).
+        feature_weight: of feature matching; pairs only (Wang 2018, pix2pixHD, arXiv 1711.11585, eq. 4).
+        contrast_weight: of the patch contrastive loss; without pairs (FastCUT's 10, Park 2020, arXiv 2007.15651).
+        patches, vector: places that are compared in a feature map, and the length of what is compared.
+        gamma: weight of R1 on the discriminator's real pictures, as a patch's mean; 0 is none.
+        penalty_every: steps from one penalty to the next; its weight is multiplied by that.
+        ema_images: half-life of the averaged translator in crops seen, at most; and
+        ema_share: at most as this share of the crops seen so far.
+        evaluations: how many times it is scored over the budget.
+        grids: how many pictures are drawn over the budget; they become a video at the end.
+        seed: of initial weights, order, crops and augmentation.
+        network, discriminator, augment, limits: their own configurations.
+    """
+
+    data: str
+    target: str | None = None
+    input: str = "left"
+    paired: bool = True
+    val: str | None = None
+    val_target: str | None = None
+    preset: str = "nano"
+    size: int = 128
+    jitter: float = 1.12
+    flip: float = 0.5
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int = 8
+    rate_first: float = 4e-4
+    rate_last: float = 4e-5
+    beta1: float = 0.5
+    beta2: float = 0.99
+    adversarial: bool = True
+    loss: str = "relativistic"
+    pixel_weight: float = 10.0
+    feature_weight: float = 5.0
+    contrast_weight: float = 10.0
+    patches: int = 128
+    vector: int = 64
+    gamma: float = 1.0
+    penalty_every: int = 8
+    ema_images: float = 4_000.0
+    ema_share: float = 0.05
+    evaluations: int = 8
+    grids: int = 30
+    seed: int = 0
+    network: TranslatorConfig = field(default_factory=TranslatorConfig)
+    discriminator: PatchConfig = field(default_factory=PatchConfig)
+    augment: DiffAugment = field(default_factory=lambda: DiffAugment(flip=0.0, cutout=0.3))
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise ConfigError("training budget", got=f"minutes {self.minutes}, steps {self.steps}",
+                              expected="exactly one of the two")
+        budget = self.minutes if self.steps is None else self.steps
+        if budget is not None and budget <= 0:
+            raise ConfigError("training budget", got=budget, expected="more than 0")
+        if self.size < 16 or self.size % 8:
+            raise ConfigError("size", got=self.size, expected="a multiple of 8 from 16 up")
+        if self.batch < 2:
+            raise ConfigError("batch", got=self.batch, expected="2 or more")
+        if self.jitter < 1.0:
+            raise ConfigError("jitter", got=self.jitter, expected="1 or more")
+        for what, name, known in (("loss", self.loss, tuple(LOSSES)), ("input", self.input, HALVES)):
+            if name not in known:
+                raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
+                                  do=near(name, list(known)))
+        if not self.paired and self.target is None:
+            raise ConfigError("target of an unpaired translation", got="nothing", expected="a folder of pictures")
+        if not self.paired and not self.adversarial:
+            raise ConfigError("an unpaired translation without a discriminator", got="nothing to learn from",
+                              expected="pairs, or a discriminator")
+
+    @property
+    def short(self) -> int:
+        """What the shorter side of training pictures is brought to."""
+        return round(self.size * self.jitter)
+
+
+NETWORKS: dict[str, TranslatorConfig] = {
+    "nano": TranslatorConfig(),
+    "small": TranslatorConfig(channels=(32, 64, 128, 192), blocks=6),
+}
+"""Preset name -> translator: about 1.3 and 4.5 million parameters."""
+
+
+def network_of(preset: str, skips: bool) -> TranslatorConfig:
+    """The network of a preset. Raises ConfigError where there is no such preset."""
+    if preset not in NETWORKS:
+        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
+                          do=near(preset, list(NETWORKS)))
+    known = NETWORKS[preset]
+    return TranslatorConfig(known.channels, known.blocks, skips)
