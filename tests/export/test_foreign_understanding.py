@@ -94,7 +94,7 @@ def test_every_kind_of_answer(tmp_path: Path, frames: Any, what: str) -> None:
     operators = [n.op_type for n in candidate.model.graph.node]
     assert candidate.inner == ("" if "ids" in what else "logits")
     assert ("Softmax" in operators) == (what == "half-size probabilities")
-    assert candidate.batch is None
+    assert candidate.output.shape[0] is None
 
 
 @pytest.mark.parametrize(("ending", "stride", "threshold"), [("none", 1, 0), ("Sigmoid", 1, 0), ("Sigmoid", 2, 0.5)])
@@ -153,7 +153,7 @@ def test_a_border_before_the_first_convolution(tmp_path: Path, frames: Any, mode
 def test_a_network_that_mixes_its_pictures_keeps_a_batch_of_one(tmp_path: Path, frames: Any) -> None:
     nodes = [node("ReduceMean", "c", "m", axes=[0]), node("Sub", "c m", "d"), node("Add", "d c", "o")]
     candidate = opened(write(tmp_path / "m.onnx", nodes, ("o", FLOAT, ["n", 4, 64, 96])))
-    assert candidate.batch == 1
+    assert candidate.output.shape[0] == 1
     assert candidate.manifest((), {}).inputs[0].shape == (1, 64, 96, 3)
     holds(candidate, frames)
 
@@ -163,7 +163,7 @@ def test_a_reshape_for_one_picture_does_not_keep_the_batch(tmp_path: Path, frame
     extra = {"flat": np.array([1, 4, 64 * 96]), "back": np.array([1, 4, 64, 96])}
     output = ("o", FLOAT, [1, 4, 64, 96])
     candidate = opened(write(tmp_path / "m.onnx", nodes, output, shape=(1, 3, 64, 96), extra=extra))
-    assert candidate.batch is None
+    assert candidate.output.shape[0] is None
 
 
 @pytest.mark.parametrize(("how", "said", "line"), [

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("cv2")
 
 from epee.benchmarks.studies import extractor as study  # noqa: E402
-from epee.benchmarks.studies import losses, modes  # noqa: E402
+from epee.benchmarks.studies import losses, losses_run, modes  # noqa: E402
 from epee.benchmarks.studies.extractor import Row, compressed, judged, noisy, table  # noqa: E402
 from epee.benchmarks.studies.stacks import (  # noqa: E402
     MODES,
@@ -28,7 +30,6 @@ from epee.benchmarks.studies.stacks import (  # noqa: E402
 )
 from epee.runtime.picture_sets import ArrayPictures, open_pictures  # noqa: E402
 from epee.runtime.quality.extractor import open_extractor  # noqa: E402
-from epee.runtime.quality.scoring import Judge  # noqa: E402
 from epee.train.generate import train_generate  # noqa: E402
 from epee.train.generate_presets import GenerateConfig  # noqa: E402
 from epee.train.health import Limits  # noqa: E402
@@ -201,46 +202,56 @@ def test_what_does_not_count_as_it_has_to_is_said(classifier):
     assert dataclasses.asdict(coverage(classifier, written([[1, 2, 3]], 1.0)))["samples"] == 1
 
 
-@pytest.fixture
-def loss_study(extractor_bundle, data, tmp_path, monkeypatch):
-    """A study of losses whose trainings are two steps long; gives it and the list of what was trained."""
-    trained = []
+def test_losses_are_tuned_and_paired_alike_and_nothing_runs_twice(tmp_path, monkeypatch, capsys):
+    ran, start = [], subprocess.Popen
 
-    def training(config, run, *, resume):
-        trained.append((config.loss, config.seed, config.gamma, resume))
-        return train_generate(dataclasses.replace(tiny_config(size=16), loss=config.loss, seed=config.seed,
-                                                  gamma=config.gamma, data=config.data, classes=True, subset="train",
-                                                  half="a", generator=GeneratorConfig(channels=(8, 8, 8)),
-                                                  discriminator=DiscriminatorConfig(channels=(8, 8, 8))),
-                              run, quiet=True, resume=resume)
+    def started(words):
+        asked = json.loads(words[-1])
+        job = losses.Job(**asked["job"])
+        ran.append((job.phase, job.loss, job.seed, job.settings["gamma"]))
+        kid = 0.1 * (job.loss == losses.THEIRS) + job.settings["gamma"] + 0.001 * job.seed * (job.loss == losses.OURS)
+        modes.append(Path(asked["results"]), {**job.key, "kid": kid, "name": "kid-x", "healthy": True, "rollbacks": 0,
+                                              "course": [2 * kid, kid], "recall": 0.5, "floor_recall": 0.8})
+        return start([sys.executable, "-c", ""])
 
-    monkeypatch.setattr(losses, "train_generate", training)
-    with open_extractor(extractor_bundle, "onnxruntime", threads=1) as extractor:
-        judge = Judge(extractor, open_pictures(data, 16, subset="test").images)
-        yield losses.Study(str(data), tmp_path / "runs", tmp_path / "losses.jsonl", 1.0, judge, 40, 16), trained
+    monkeypatch.setattr(losses.subprocess, "Popen", started)
+    monkeypatch.setattr(sys, "argv", ["losses", "--data", "d", "--out", str(tmp_path), "--trials", "2", "--seeds", "3",
+                                      "--results", str(tmp_path / "losses.jsonl")])
+    losses.main()
+    once = list(ran)
+    losses.main()
+    assert ran == once
+    assert once[:4] == [("tuning", loss, 1000, gamma) for gamma in (0.05, 0.2) for loss in (losses.OURS, losses.THEIRS)]
+    assert once[4:10] == [("pairs", loss, seed, 0.05) for seed in range(3) for loss in (losses.OURS, losses.THEIRS)]
+    assert once[10:] == [("illustration", "minimax", 0, 0.05)]
+    said = capsys.readouterr().out
+    assert "relativistic is better" in said
+    assert "seed 2: healthy, 0 roll-backs, last KID 1.00 times its best, recall 0.500 of 0.800" in said
 
 
-def test_losses_are_tuned_and_paired_alike_and_nothing_runs_twice(loss_study):
-    study, trained = loss_study
-    for _ in range(2):
-        best = {loss: losses.tuned(study, loss, 2) for loss in (losses.OURS, losses.THEIRS)}
-        ours, theirs = losses.compared(study, best, range(2))
-    assert [t[:2] for t in trained] == [(losses.OURS, 1000)] * 2 + [(losses.THEIRS, 1000)] * 2 + [
-        (losses.OURS, 0), (losses.THEIRS, 0), (losses.THEIRS, 1), (losses.OURS, 1)]
-    assert [t[2] for t in trained[:4]] == [0.05, 0.2, 0.05, 0.2]
-    rows = modes.lines(study.results)
-    assert len(rows) == 8
-    tuning = [row for row in rows if row["phase"] == "tuning" and row["loss"] == losses.OURS]
-    assert best[losses.OURS]["gamma"] == min(tuning, key=lambda row: row["kid"])["gamma"]
-    assert ours == [row["kid"] for row in rows if row["phase"] == "pairs" and row["loss"] == losses.OURS]
-    assert len(theirs) == 2
+def test_a_run_of_the_study_trains_judges_and_adds_its_line(extractor_bundle, data, tmp_path, monkeypatch):
+    settings = {"gamma": 0.05, "rate_first": 4e-4, "rate_last": 1e-4}
+    job = losses.Job("tuning", losses.THEIRS, 3, 0.001, settings)
+    for name, value in {"SAMPLES": 40, "ON_THE_WAY": 20, "TIMES": 1}.items():
+        monkeypatch.setattr(losses_run, name, value)
+    results = tmp_path / "losses.jsonl"
+    asked = {"job": vars(job), "data": str(data), "run": str(tmp_path / "run"), "results": str(results),
+             "extractor": str(extractor_bundle)}
+    monkeypatch.setattr(sys, "argv", ["losses_run", json.dumps(asked)])
+    threads = torch.get_num_threads()
+    losses_run.main()
+    torch.set_num_threads(threads)
+    row = job.found(results)
+    assert (row["penalised"], row["seed"], row["healthy"], len(row["course"])) == ("real", 3, True, 1)
+    assert 0 < row["kid"] < 1e3
 
 
 @pytest.mark.parametrize(("ours", "claim"), [
     ([0.10, 0.11, 0.12], "relativistic is better"), ([0.40, 0.41, 0.42], "nonsaturating is better"),
     ([0.10, 0.45, 0.20], "no difference is shown")])
 def test_a_claim_needs_an_interval_without_zero(ours, claim):
-    text = losses.verdict("kid-x", ours, [0.2, 0.21, 0.22], {losses.OURS: {}, losses.THEIRS: {}})
+    rows = [{"kid": value, "name": "kid-x"} for value in ours]
+    text = losses.verdict(rows, [{"kid": value} for value in (0.2, 0.21, 0.22)], {losses.OURS: {}, losses.THEIRS: {}})
     assert claim in text[-1]
     mean, low, high = losses.interval([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2.0, 2.0 - 4.303 / 3**0.5, 2.0 + 4.303 / 3**0.5))
