@@ -9,6 +9,7 @@ from typing import Any
 from ..choosing import choice, front, main_score, score_name, sentence
 from ..compare import Comparison
 from ..profile import Profile
+from ..rounds import disturbed
 from ..rows import PIPELINE, SCENARIOS, Results, Row
 from ..versus import Contest
 from . import charts, sections, table
@@ -24,6 +25,7 @@ def page(results: Results, comparison: Comparison | None = None, profiles: Seque
              f'<p class="take">{escape(sentence(rows))}</p>',
              f'<p class="soft">{escape(table.machine(results))}. {escape(table.what(results))}. '
              f"{escape(results.began.replace('T', ' ')[:16])} UTC.</p>",
+             f'<p class="fault">{escape(said)}</p>' if (said := disturbed(results)) else "",
              sections.comparison(comparison) if comparison else "", _table(rows),
              *(f'<p class="fault">{escape(line)}</p>' for line in table.faults(rows)),
              sections.contest(contest) if contest else "", _pictures(rows),

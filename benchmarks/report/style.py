@@ -53,7 +53,7 @@ details { margin: .5rem 0 } summary { cursor: pointer }
   .cards tr:last-child { border-bottom: 0 }
   .cards td { display: flex; justify-content: space-between; border: 0; padding: .12rem .4rem; gap: 1rem;
     text-align: right; white-space: normal; overflow-wrap: anywhere }
-  .cards td::before { content: attr(data-is); color: var(--soft); font-weight: 400 }
+  .cards td::before { flex: none; content: attr(data-is); color: var(--soft); font-weight: 400 }
   .cards td.l:first-child, .cards td.l:nth-child(2) { font-weight: 650 }
   .cards td:empty { display: none }
   dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem }

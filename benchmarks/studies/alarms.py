@@ -1,6 +1,6 @@
 """How often `epee bench --compare` finds a slowdown of 10%, and how often it blames a change that is none.
 
-    python -m epee.benchmarks.studies.alarms street-nano --trials 20 --rounds 12 [--slower 0.1] [--threads 1]
+    python -m epee.benchmarks.studies.alarms street-nano --trials 20 --rounds 20 [--slower 0.1] [--threads 1]
 
 Three contestants take part in each round, in fresh processes and shuffled order, as in `epee bench`: the bundle, the
 bundle again, and the bundle on a backend that is ONNX Runtime but spins, after each call, for a tenth of what the call
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=12, help="of each trial (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, help="of each trial (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="timed a process (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--slower", type=float, default=0.1, help="the injected share (default: %(default)s)")

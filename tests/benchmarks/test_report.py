@@ -28,7 +28,7 @@ def row(backend: str, variant: str, ms: float, miou: float | None, **facts: obje
     for i in range(5):
         samples = ms * np.exp(rng.normal(0, 0.02, 20))
         rounds.append(Round(i, i, float(np.median(samples)), 20, 20, 0.02 * ms, samples_ms=samples.tolist(),
-                            conditions={"others": 0.2}))
+                            conditions={"others": 0.2, "throttled": 0}))
     whole = [Round(i, i, 2 * ms, 9, 9, 0.1, stages_ms={"decode": 1.0, "infer": ms}) for i in range(3)]
     return Row(backend, "cpu", variant, variant.partition("-")[0], 10 ** 6, 1,
                scenarios={SINGLE: gather(rounds), PIPELINE: gather(whole)}, golden_equal=1.0,
