@@ -42,7 +42,7 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	@echo "== tests (pytest)"
-	@$(BIN)/pytest --numprocesses auto --dist loadfile
+	@$(BIN)/pytest --numprocesses auto --dist loadfile --max-worker-restart 0
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -204,8 +204,7 @@ def read_openvino(session: Any, bundle: Bundle, variant: Variant, look: Look) ->
 
     Counters have to be asked for at compiling, so the file is compiled once more, with the session's precision hint.
     """
-    core = need("openvino").Core()
-    device = session.device.upper()
+    core, device = openvino.core(), session.device.upper()
     settings = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": openvino.HINTS.get(variant.precision, "f32")}
     if look.threads and device == "CPU":

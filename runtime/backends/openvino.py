@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,27 @@ PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "u8": "int8", "i8": 
 """OpenVINO's name of what a layer computes in -> ours."""
 
 
+@cache
+def core() -> Any:
+    """OpenVINO's core, one in a process, and never freed.
+
+    Where the processor has AMX, the CPU plugin gives the thread that loads it a stack for signals (`sigaltstack`), and
+    frees it with the last core, on whatever thread that happens: the first thread then dies of SIGSEGV at its next
+    signal, which Python handles on that stack (seen with 2026.4.1).
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+    """
+    return need("openvino").Core()
+
+
 def probe() -> Availability:
     """Says which devices OpenVINO sees."""
     try:
         ov = need("openvino")
     except MissingExtra as error:
         return Availability(NAME, False, str(error))
-    devices = tuple(d.lower() for d in ov.Core().available_devices)
+    devices = tuple(d.lower() for d in core().available_devices)
     if not devices:
         return Availability(NAME, False, "openvino is installed but sees no device", (), ov.__version__)
     return Availability(NAME, True, "", devices, ov.__version__.split("-")[0])
@@ -63,11 +78,10 @@ class OpenVinoSession:
 
     def __init__(self, bundle: Bundle, variant: Variant, options: SessionOptions) -> None:
         ov: Any = need("openvino")
-        core = ov.Core()
-        device = (options.device or "cpu").upper()
-        if device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices} | {"AUTO"}:
+        device, devices = (options.device or "cpu").upper(), core().available_devices
+        if device.split(".")[0] not in {d.split(".")[0] for d in devices} | {"AUTO"}:
             raise BackendError(f"backend '{NAME}:{device.lower()}'", got="no such device",
-                               expected="one of " + ", ".join(d.lower() for d in core.available_devices))
+                               expected="one of " + ", ".join(d.lower() for d in devices))
         check_taken(f"{NAME}:{device.lower()}", variant, refuses(variant, device))
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if options.depth == 1 else "THROUGHPUT",
@@ -77,8 +91,8 @@ class OpenVinoSession:
             settings["INFERENCE_NUM_THREADS"] = options.threads
         file = bundle.file(variant)
         try:
-            model = core.read_model(str(file))
-            compiled = core.compile_model(model, device, settings)
+            model = core().read_model(str(file))
+            compiled = core().compile_model(model, device, settings)
         except Exception as error:
             raise BackendError(f"backend '{NAME}:{device.lower()}' does not open {file.name}",
                                got=re.sub(r"\s+", " ", str(error)).strip()[:300],
@@ -162,7 +176,6 @@ def active_precision(compiled: Any) -> str:
 
 def _capabilities(device: str) -> tuple[str, ...]:
     """What the device computes, in OpenVINO's words; nothing for a device that is not there."""
-    core = need("openvino").Core()
-    if device not in core.available_devices:
+    if device not in core().available_devices:
         return ()
-    return tuple(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
+    return tuple(core().get_property(device, "OPTIMIZATION_CAPABILITIES"))
