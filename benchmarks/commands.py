@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from ..runtime.cli import DONE, FAILED, Command, Report
+from ..runtime.cli import DONE, FAILED, INTERRUPTED, Command, Report
 from ..runtime.commands import names, positive
 from .rows import SCENARIOS, SINGLE, Settings
 
@@ -71,15 +71,19 @@ def _bench(args: argparse.Namespace) -> Report:
         results = bench(bundle, rows, settings, _say, extras.others(wanted, bundle, rows, settings, stack))
     beside = extras.finish(wanted, bundle, rows, results, _say)
     _say("")
+    if results.interrupted:
+        print("bench: interrupted: these are the rounds measured until then", file=sys.stderr, flush=True)
     if said := disturbed(results):
         print(f"bench: {said}", file=sys.stderr, flush=True)
     files = report.write(args.out, results, beside.comparison, beside.profiles, beside.contest)
-    if wanted.keep is not None:
+    if wanted.keep is not None and not results.interrupted:
         files["baseline"] = extras.keep(wanted.keep, bundle, results)
     parts = (report.terminal(results), extras.render(beside), "  ".join(files.values()))
-    found = {"rows": [row.to_json() for row in report.ordered(results.rows)], "files": files, **beside.to_json()}
+    found = {"rows": [row.to_json() for row in report.ordered(results.rows)], "files": files,
+             "interrupted": results.interrupted, **beside.to_json()}
     good = any(row.scenarios for row in rows) and (beside.comparison is None or beside.comparison.ok)
-    return Report(found, "\n".join(part for part in parts if part), DONE if good else FAILED)
+    status = INTERRUPTED if results.interrupted else DONE if good else FAILED
+    return Report(found, "\n".join(part for part in parts if part), status)
 
 
 def _above_zero(text: str) -> float:

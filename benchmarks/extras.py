@@ -158,7 +158,8 @@ def finish(extras: Extras, bundle: Bundle, rows: Sequence[Row], results: Results
         changed = baseline.upgrades(extras.baseline, results.machine)
         notes += [f"versions differ from the baseline's: {changed}"] if changed else []
     contest = versus.contest(results, extras.rivals) if extras.rivals else None
-    profiles = profile.profile_all(bundle, rows, results.settings, progress) if extras.profile else []
+    wanted = extras.profile and not results.interrupted
+    profiles = profile.profile_all(bundle, rows, results.settings, progress) if wanted else []
     return Found(comparison, contest, tuple(profiles), tuple(notes))
 
 

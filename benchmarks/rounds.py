@@ -39,39 +39,62 @@ def bench(bundle: Bundle, rows: Sequence[Row], settings: Settings, progress: Pro
     start_s, began = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     described = machine.describe()
     taking_part = [*contestants(bundle, rows, settings), *others]
-    energy = take_turns(taking_part, settings, progress)
-    if settings.data:
+    energy, interrupted = take_turns(taking_part, settings, progress)
+    if settings.data and not interrupted:
         _score(bundle, rows, settings, progress)
     named = {"name": bundle.manifest.name, "task": bundle.manifest.task, "digest": bundle.digest()}
     every = {id(row): row for row in (*rows, *(other.row for other in others))}
-    return Results(named, described, settings, list(every.values()), began, time.monotonic() - start_s, energy)
+    return Results(named, described, settings, list(every.values()), began, time.monotonic() - start_s, energy,
+                   interrupted)
 
 
-def take_turns(taking_part: Sequence[Contestant], settings: Settings, progress: Progress) -> dict[str, str]:
-    """Fills the contestants' rows in; one that fails is not tried again. Gives `Results.energy`."""
+def take_turns(taking_part: Sequence[Contestant], settings: Settings,
+               progress: Progress) -> tuple[dict[str, str], bool]:
+    """Fills the contestants' rows in. What fails is not tried again: a row's other scenarios go on without it, unless
+    it is the first, which the row is listed by. Ctrl-C ends the rounds, and those measured until then are kept.
+
+    Returns:
+        `Results.energy` and `Results.interrupted`.
+    """
     order, start_s = random.Random(settings.seed), time.monotonic()
     rounds: dict[int, list[Round]] = {id(c): [] for c in taking_part}
     facts: dict[int, list[dict[str, Any]]] = {id(c.row): [] for c in taking_part}
-    for number in range(settings.rounds):
-        for c in order.sample(list(taking_part), len(taking_part)):
-            if number < c.rounds and not c.row.error:
-                progress(f"round {number + 1} of {settings.rounds}: {c.row.name}, {c.scenario}")
-                at_s = time.monotonic() - start_s
-                try:
-                    found = c.measure(number)
-                except EpeeError as error:
-                    c.row.error = str(error) if c.scenario == settings.scenarios[0] else f"{c.scenario}: {error}"
-                else:
-                    facts[id(c.row)].append(found.pop("facts", {}))
-                    rounds[id(c)].append(Round(number=number, at_s=round(at_s, 3), **found))
-    whole = [c for c in taking_part if not c.row.error]
+
+    def take_turn(c: Contestant, number: int) -> None:
+        progress(f"round {number + 1} of {settings.rounds}: {c.row.name}, {c.scenario}")
+        at_s = time.monotonic() - start_s
+        try:
+            found = c.measure(number)
+        except EpeeError as error:
+            if c.scenario == settings.scenarios[0]:
+                c.row.error = str(error)
+            else:
+                c.row.failed[c.scenario] = str(error)
+        else:
+            facts[id(c.row)].append(found.pop("facts", {}))
+            rounds[id(c)].append(Round(number=number, at_s=round(at_s, 3), **found))
+
+    interrupted = False
+    try:
+        for number in range(settings.rounds):
+            for c in order.sample(list(taking_part), len(taking_part)):
+                if number < c.rounds and not c.row.error and c.scenario not in c.row.failed:
+                    take_turn(c, number)
+    except KeyboardInterrupt:
+        if not any(rounds.values()):
+            raise
+        interrupted = True
+        for c in taking_part:
+            if c.scenario == settings.scenarios[0] and not rounds[id(c)]:
+                c.row.error = c.row.error or "interrupted before its first round"
+    whole = [c for c in taking_part if not c.row.error and c.scenario not in c.row.failed and rounds[id(c)]]
     alike = statistics.correlation([[r.ms for r in rounds[id(c)]] for c in whole])
     for c in whole:
         c.row.scenarios[c.scenario] = gather(rounds[id(c)], alike)
     for c in {id(c.row): c for c in whole}.values():
         _fill(c.row, facts[id(c.row)])
     known = [fact for c in whole for fact in facts[id(c.row)] if "energy" in fact]
-    return {fact["device"]: fact["energy"] for fact in known}
+    return {fact["device"]: fact["energy"] for fact in known}, interrupted
 
 
 def gather(rounds: list[Round], correlation: float = 0.0) -> Scenario:
@@ -88,7 +111,7 @@ def gather(rounds: list[Round], correlation: float = 0.0) -> Scenario:
     stages = {name: [r.stages_ms[name] for r in rounds if name in r.stages_ms] for name in rounds[0].stages_ms}
     counts = {name: sum(r.counts.get(name, 0) for r in rounds) for name in rounds[0].counts}
     thin = [replace(r, samples_ms=r.samples_ms[::-(-len(r.samples_ms) // KEPT_SAMPLES) or 1]) for r in rounds]
-    return Scenario(thin, float(np.median(each_ms)), statistics.interval(each_ms),
+    return Scenario(thin, float(np.median(each_ms)), statistics.interval(each_ms, correlation),
                     statistics.prediction(each_ms, correlation), latency_ms, float(np.median([r.fps for r in rounds])),
                     _median([r.cpu_ms for r in rounds]), _median([r.energy_mj for r in rounds]),
                     {name: float(np.median(values)) for name, values in stages.items()}, counts)

@@ -117,7 +117,8 @@ class Scenario:
 
     Attributes:
         ms: median of the rounds' headlines.
-        interval_ms: 95% confidence for it, by bootstrap of whole rounds; None of fewer than 3.
+        interval_ms: 95% confidence for it, by bootstrap of whole rounds; see `statistics.interval`; None of fewer
+            than 3.
         prediction_ms: where this figure of another run lies in 95 of 100; see `statistics.prediction`; None likewise.
         latency_ms: as a round's, over the calls of all rounds, outliers kept; `p50` is `ms` where calls do not
             overlap.
@@ -153,7 +154,8 @@ class Row:
         golden_equal: least share of golden values answered equal, in any process.
         wrong: why it must not be used though it runs: lines.
         quality: `miou`, `pixel_accuracy`; `psnr_db` (at most 100) and `ssim` against the goldens; `kid-NAME`.
-        error: why it was not measured to its end, or ''. Such a row has no place among the fast ones.
+        failed: scenarios after the first that failed, and why; the others stand.
+        error: why the first scenario or the scores failed, or ''. Such a row has no place among the fast ones.
     """
 
     backend: str
@@ -171,6 +173,7 @@ class Row:
     golden_equal: float | None = None
     wrong: list[str] = field(default_factory=list)
     quality: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -215,6 +218,7 @@ class Results:
         began: date and time, UTC, ISO 8601.
         seconds: the whole benchmark.
         energy: by device (`cpu`, `cuda` …): what its figures cover, or `not measurable here: …`.
+        interrupted: whether it was ended by Ctrl-C; the rounds measured until then are here.
     """
 
     bundle: dict[str, str]
@@ -224,6 +228,7 @@ class Results:
     began: str = ""
     seconds: float = 0.0
     energy: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What results.json holds."""

@@ -23,25 +23,29 @@ MOST_CORRELATION = 0.8
 """What more is taken for this: so few rounds cannot tell them apart."""
 
 
-def interval(values: Sequence[float], level: float = LEVEL) -> Range | None:
+def interval(values: Sequence[float], correlation: float = 0.0, level: float = LEVEL) -> Range | None:
     """Confidence interval of the median over rounds; None of fewer than LEAST_ROUNDS.
+
+    Where rounds next to each other are alike, n rounds are worth fewer: as in the mean of an AR(1) process, the
+    interval grows by sqrt((1 + correlation) / (1 - correlation)).
 
     Args:
         values: positive, one a round.
+        correlation: of neighbouring rounds, see `correlation`.
         level: share of such intervals that hold the true median, 0 to 1.
     """
     if len(values) < LEAST_ROUNDS:
         return None
     logs = np.log(np.asarray(values, np.float64))
-    return _exp(_quantiles(_medians(logs, 0), len(logs), level))
+    middle = float(np.median(logs))
+    return _around(middle, _medians(logs, 0) - middle, len(logs), correlation, level)
 
 
 def prediction(values: Sequence[float], correlation: float = 0.0, level: float = LEVEL) -> Range | None:
     """Where the median of another run of as many rounds is expected; None of fewer than LEAST_ROUNDS.
 
     That other median errs as this one does, so it is the difference of two bootstrapped medians that is laid around
-    the median. Where rounds next to each other are alike, n rounds are worth fewer: as in the mean of an AR(1)
-    process, the interval grows by sqrt((1 + correlation) / (1 - correlation)).
+    the median. It grows with the rounds' correlation as `interval` does.
 
     Args:
         values: positive, one a round.
@@ -51,10 +55,7 @@ def prediction(values: Sequence[float], correlation: float = 0.0, level: float =
     if len(values) < LEAST_ROUNDS:
         return None
     logs = np.log(np.asarray(values, np.float64))
-    low, high = _quantiles(_medians(logs, 0) - _medians(logs, 1), len(logs), level)
-    grown = math.sqrt((1 + correlation) / (1 - correlation))
-    middle = float(np.median(logs))
-    return _exp((middle + grown * low, middle + grown * high))
+    return _around(float(np.median(logs)), _medians(logs, 0) - _medians(logs, 1), len(logs), correlation, level)
 
 
 def ratio(values: Sequence[float], reference: Sequence[float], level: float = LEVEL) -> tuple[float, Range | None]:
@@ -68,7 +69,7 @@ def ratio(values: Sequence[float], reference: Sequence[float], level: float = LE
         level: see `interval`.
     """
     ratios = np.asarray(values, np.float64) / np.asarray(reference, np.float64)
-    return float(np.median(ratios)), interval(list(ratios), level)
+    return float(np.median(ratios)), interval(list(ratios), level=level)
 
 
 def correlation(rows: Sequence[Sequence[float]]) -> float:
@@ -99,6 +100,18 @@ def correlation(rows: Sequence[Sequence[float]]) -> float:
     return float(np.clip((found + 1 / n) / (1 - 3 / n), 0.0, MOST_CORRELATION))
 
 
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
+    """Mean and its confidence interval by Student's t, for paired differences of a few trainings.
+
+    Args:
+        values: of any sign, 2 or more.
+        level: share of such intervals that hold the true mean, 0 to 1.
+    """
+    mean, n = float(np.mean(values)), len(values)
+    reach = student((1 + level) / 2, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return mean, mean - reach, mean + reach
+
+
 @cache
 def student(probability: float, freedom: int) -> float:
     """Quantile of Student's t: where a share `probability` lies below."""
@@ -126,5 +139,8 @@ def _quantiles(values: NDArray[np.float64], rounds: int, level: float) -> Range:
     return float(low), float(high)
 
 
-def _exp(ends: Range) -> Range:
-    return math.exp(ends[0]), math.exp(ends[1])
+def _around(middle: float, errors: NDArray[np.float64], rounds: int, correlation: float, level: float) -> Range:
+    """The expanded interval of bootstrapped errors, grown by the rounds' correlation, around a logarithm's middle."""
+    low, high = _quantiles(errors, rounds, level)
+    grown = math.sqrt((1 + correlation) / (1 - correlation))
+    return math.exp(middle + grown * low), math.exp(middle + grown * high)

@@ -10,6 +10,7 @@ import pytest
 from epee.runtime.bundle import save, sha256, writing
 from epee.runtime.manifest import Manifest, TensorSpec, Variant
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's: networks as small as these lose more by waiting for a second
 os.environ["EPEE_AUTOTUNE"] = "0"  # seconds at each first opening; its own tests turn it on
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))  # its list of fonts takes seconds
 _CACHE = tempfile.TemporaryDirectory(prefix="epee-cache-")

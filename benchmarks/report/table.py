@@ -36,9 +36,10 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 
 
 def faults(rows: Sequence[Row]) -> list[str]:
-    """One line for each row that failed or answers its goldens wrong."""
+    """One line for each row or scenario that failed, and for each row that answers its goldens wrong."""
     lines = [f"wrong: {row.name}: {line}" for row in rows for line in row.wrong]
-    return lines + [f"failed: {row.name}: {row.error}" for row in rows if row.error]
+    lines += [f"failed: {row.name}: {row.error}" for row in rows if row.error]
+    return lines + [f"failed: {row.name}, {scenario}: {why}" for row in rows for scenario, why in row.failed.items()]
 
 
 def quality_names(rows: Sequence[Row]) -> list[str]:

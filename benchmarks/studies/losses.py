@@ -1,6 +1,7 @@
 """Whether the default loss makes better pictures than the non-saturating one, everything else being equal.
 
-    python -m epee.benchmarks.studies.losses --data FOLDER|ZIP --out RUNS [--minutes 20] [--seeds 5] [--trials 4]
+    python -m epee.benchmarks.studies.losses --data FOLDER|ZIP --out RUNS [--minutes 20] [--seeds 5]
+        [--trials 2] [--trial-minutes 10]
 
 The default is the relativistic loss with R1 and R2; the other is the non-saturating one with R1 alone, both lazily.
 First each of the two is tuned: as many trials for the one as for the other, over the same settings, with a seed of
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.quality import SHIPPED
+from ..statistics import mean_interval
 from .modes import lines
 
 OURS, THEIRS, ILLUSTRATION = "relativistic", "nonsaturating", "minimax"
@@ -37,8 +38,6 @@ SETTINGS: tuple[dict[str, float], ...] = (
     {"gamma": 0.2, "rate_first": 8e-4, "rate_last": 2e-4}, {"gamma": 0.05, "rate_first": 2e-4, "rate_last": 5e-5})
 """What is tried, in this order, for either loss."""
 TUNING_SEED = 1000
-T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Number of pairs -> Student's t of a 95% interval."""
 RESULTS = Path(__file__).parent.parent / "results" / "losses.jsonl"
 
 
@@ -82,17 +81,18 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True, type=Path, metavar="RUNS")
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--seeds", type=int, default=5, choices=sorted(T95))
-    parser.add_argument("--trials", type=int, default=4, choices=range(1, len(SETTINGS) + 1))
+    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 31), metavar="N")
+    parser.add_argument("--trials", type=int, default=2, choices=range(1, len(SETTINGS) + 1))
+    parser.add_argument("--trial-minutes", type=float, default=10, help="of a trial; schedules go by shares of it")
     parser.add_argument("--extractor", default=SHIPPED)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: beside this package")
     args = parser.parse_args()
     best = {}
     for settings in SETTINGS[:args.trials]:
-        run(args, [Job("tuning", loss, TUNING_SEED, args.minutes, settings) for loss in (OURS, THEIRS)])
+        run(args, [Job("tuning", loss, TUNING_SEED, args.trial_minutes, settings) for loss in (OURS, THEIRS)])
     for loss in (OURS, THEIRS):
         best[loss] = min(SETTINGS[:args.trials], key=lambda settings, loss=loss: run(  # type: ignore[misc]
-            args, [Job("tuning", loss, TUNING_SEED, args.minutes, settings)])[0]["kid"])
+            args, [Job("tuning", loss, TUNING_SEED, args.trial_minutes, settings)])[0]["kid"])
     pairs = [run(args, [Job("pairs", loss, seed, args.minutes, best[loss]) for loss in (OURS, THEIRS)])
              for seed in range(args.seeds)]
     ours, theirs = zip(*pairs, strict=True)
@@ -121,20 +121,13 @@ def run(args: argparse.Namespace, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     return [row for row in rows if row is not None]
 
 
-def interval(differences: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of paired differences, and its 95% interval by Student's t."""
-    mean = statistics.fmean(differences)
-    reach = T95[len(differences)] * statistics.stdev(differences) / math.sqrt(len(differences))
-    return mean, mean - reach, mean + reach
-
-
 def verdict(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]],
             best: dict[str, dict[str, float]]) -> list[str]:
     """What a person reads."""
     kids = [(a["kid"], b["kid"]) for a, b in zip(ours, theirs, strict=True)]
     rows = [f"{'seed':<6}{OURS:>14}{THEIRS:>16}{'difference':>13}   {ours[0]['name']}"]
     rows += [f"{i:<6}{a:>14.5f}{b:>16.5f}{a - b:>13.5f}" for i, (a, b) in enumerate(kids)]
-    mean, low, high = interval([a - b for a, b in kids])
+    mean, low, high = mean_interval([a - b for a, b in kids])
     claim = (f"{OURS} is better" if high < 0 else f"{THEIRS} is better" if low > 0 else
              "no difference is shown: the interval holds zero")
     return [*(f"{loss}: {settings}" for loss, settings in best.items()), *rows,

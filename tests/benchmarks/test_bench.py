@@ -218,3 +218,24 @@ def test_rounds_are_interleaved_and_shuffled_and_take_others_along() -> None:
     assert len(set(rounds)) > 1
     row = taking_part[0].row
     assert (row.device, row.scenarios["single-stream"].ms, row.scenarios["single-stream"].fps) == ("here", 3.5, 4.0)
+
+
+def test_ctrl_c_keeps_the_rounds_measured_until_then() -> None:
+    def contestant(name: str, last: int) -> Contestant:
+        def measure(number: int) -> dict[str, object]:
+            if number > last:
+                raise KeyboardInterrupt
+            return {"ms": number + 1.0, "calls": 2, "frames": 2, "seconds": 0.5}
+        return Contestant(Row(name, "", "theirs", "", 0), "single-stream", measure)
+
+    whole, cut = contestant("whole", 9), contestant("cut", 2)
+    _, interrupted = take_turns([whole, cut], Settings(rounds=6), silent)
+    assert interrupted
+    assert len(cut.row.scenarios["single-stream"].rounds) == 3
+    assert len(whole.row.scenarios["single-stream"].rounds) in (3, 4)
+    none, one = contestant("none", -1), contestant("one", 9)
+    taken = Contestant(none.row, none.scenario, none.measure, rounds=0)
+    assert take_turns([taken, one, contestant("cut", 0)], Settings(rounds=2), silent)[1]
+    assert none.row.error == "interrupted before its first round"
+    with pytest.raises(KeyboardInterrupt):
+        take_turns([contestant("none", -1)], Settings(rounds=2), silent)

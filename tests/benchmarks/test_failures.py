@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +44,38 @@ def test_a_row_that_fails_says_why_and_the_others_go_on(tiny_bundle: Path, bad_b
     if name == "crashing":
         assert rows[1].good
         assert [r.backend for r in report.ordered(rows)] == ["onnxruntime", name]
+
+
+def test_a_scenario_that_fails_leaves_the_others_standing(tiny_bundle: Path, bad_backend) -> None:
+    bad_backend("oneatatime", "return self.real.run(feeds)")  # it has no `submit`, which several in flight need
+    rows = rows_of(Bundle.open(tiny_bundle), ["oneatatime"], ["fp32"], [1])
+    settings = Settings(("single-stream", "offline", "paced"), rounds=2, seconds=0.02)
+    results = bench(Bundle.open(tiny_bundle), rows, settings, silent)
+    assert (list(rows[0].scenarios), list(rows[0].failed), rows[0].good) == (["single-stream", "paced"], ["offline"],
+                                                                            True)
+    assert report.faults(results.rows) == [f"failed: {rows[0].name}, offline: {rows[0].failed['offline']}"]
+    assert "submit" in rows[0].failed["offline"]
+
+
+def test_ctrl_c_writes_what_was_measured_and_says_so(tiny_bundle: Path, bad_backend, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    bad_backend("noting", f"open({str(note)!r}, 'a').write(str(__import__('os').getpid()) + ' ')\n"
+                          "        return self.real.run(feeds)")
+    words = [sys.executable, "-m", "epee", "bench", str(tiny_bundle), "--backend", "noting", "--precision", "fp32",
+             "--rounds", "99", "--seconds", "0.02", "--threads", "1", "--out", str(tmp_path / "out"), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as running:
+        while len(set(note.read_text().split()) if note.exists() else ()) < 3:
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate()
+    assert running.returncode == 130
+    assert "interrupted: these are the rounds measured until then" in err
+    assert json.loads(out)["interrupted"] is True
+    kept = json.loads((tmp_path / "out/results.json").read_text())
+    assert kept["interrupted"] is True
+    assert 2 <= len(kept["rows"][0]["scenarios"]["single-stream"]["rounds"]) < 99
 
 
 def test_a_wrong_answer_is_marked_and_not_listed_as_fast(tiny_bundle: Path, bad_backend) -> None:

@@ -29,11 +29,13 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(rounds: int) -> Non
     assert predicted / 400 > 0.92
 
 
-def test_a_prediction_is_wider_than_an_interval_and_wider_still_under_drift() -> None:
+def test_a_prediction_is_wider_than_an_interval_and_both_are_wider_still_under_drift() -> None:
     values = [1.0, 1.02, 0.99, 1.05, 1.01, 0.98, 1.03]
     (low, high), (below, above), (least, most) = interval(values), prediction(values), prediction(values, 0.6)
     assert least < below < low < np.median(values) < high < above < most
     assert math.log(most) - math.log(1.01) == pytest.approx(2 * (math.log(above) - math.log(1.01)))
+    drifted = interval(values, 0.6)
+    assert math.log(drifted[0]) - math.log(1.01) == pytest.approx(2 * (math.log(low) - math.log(1.01)))
 
 
 def test_two_rounds_say_nothing_about_intervals() -> None:

@@ -85,14 +85,12 @@ def trained(network: nn.Module, mean: Any = (0.0, 0.0, 0.0), std: Any = (1.0, 1.
     images, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*(split[i] for i in range(8)), strict=True))
     x = (images[:, :SIZE_WH[1]].flip(-1) / 255 - torch.tensor(mean)) / torch.tensor(std)
     y = labels[:, :SIZE_WH[1]].long() % len(NAMES)
-    optimizer, threads = torch.optim.Adam(network.parameters(), 0.01), torch.get_num_threads()
-    torch.set_num_threads(1)  # layers this small gain nothing by more, and lose much where other tests run
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
     for _ in range(STEPS):
         optimizer.zero_grad()
         logits = network(x.permute(0, 3, 1, 2))
         F.cross_entropy(F.interpolate(logits, size=y.shape[1:], mode="bilinear"), y).backward()
         optimizer.step()
-    torch.set_num_threads(threads)
     return network.eval()
 
 

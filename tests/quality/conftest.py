@@ -55,14 +55,10 @@ def features_config(data):
 @pytest.fixture(scope="session")
 def features_run(features_config, tmp_path_factory):
     """A run of `train_features` and what it returned."""
-    import torch
     from epee.train.features import train_features
 
-    run, threads = tmp_path_factory.mktemp("runs") / "squares", torch.get_num_threads()
-    torch.set_num_threads(1)  # networks as small as these lose more by waiting for a second thread
-    metrics = train_features(features_config(), run, quiet=True)
-    torch.set_num_threads(threads)
-    return run, metrics
+    run = tmp_path_factory.mktemp("runs") / "squares"
+    return run, train_features(features_config(), run, quiet=True)
 
 
 @pytest.fixture(scope="session")

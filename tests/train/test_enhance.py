@@ -23,14 +23,6 @@ from epee.train.networks.upscaler import Upscaler, UpscalerConfig
 from epee.train.scenes import open_scenes
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def scene(rng, h=48, w=64):
     """Rectangles of plain colours: what a bicubic enlargement blurs."""
     image = np.full((h, w, 3), 120, np.uint8)

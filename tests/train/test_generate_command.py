@@ -6,16 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from epee.runtime.cli import main
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

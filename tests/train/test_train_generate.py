@@ -20,15 +20,6 @@ from epee.train.generate_presets import GenerateConfig
 from epee.train.grids import to_bytes
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks as small as these lose more by waiting for a second thread than it computes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def lines(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
@@ -213,7 +204,6 @@ from epee.runtime.picture_sets import ArrayPictures
 images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
 config = GenerateConfig("noise", size=8, steps=2, batch=4, generator=GeneratorConfig(channels=(64, 32)),
                         discriminator=DiscriminatorConfig(channels=(64, 32)))
-torch.set_num_threads(1)
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:

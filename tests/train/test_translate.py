@@ -25,14 +25,6 @@ from epee.train.translate_presets import NETWORKS, TranslateConfig, network_of
 SMALL = TranslatorConfig(channels=(8, 16), blocks=1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def pair(rng, size=20):
     """A green square on black, and the same in red on white: what is to be learned."""
     plan, photo = np.zeros((size, size, 3), np.uint8), np.full((size, size, 3), 230, np.uint8)

@@ -72,6 +72,12 @@ class Showing:
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read(), error.headers)
 
+    def look(self, query: str = "", **options: Any) -> Any:
+        """A viewer's connection, a websocket."""
+        from websockets.sync.client import connect
+
+        return connect(f"{self.url.replace('http', 'ws')}ws{query}", compression=None, **options)
+
     def metric(self, line: str) -> float:
         """The value behind a metric's name and labels."""
         text = self.get("metrics").body.decode()
