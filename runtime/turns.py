@@ -71,9 +71,10 @@ class Turns:
             finally:
                 self._leave()
         mine.sleep()
-        if mine.batch:  # woken to work, for itself and those that waited with it
+        batch, mine.batch = mine.batch, []  # a request that holds itself would keep its arrays until a collection
+        if batch:  # woken to work, for itself and those that waited with it
             try:
-                self._answer(mine.batch)
+                self._answer(batch)
             finally:
                 self._leave()
         if mine.error is not None:

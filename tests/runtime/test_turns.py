@@ -1,7 +1,9 @@
 """Threads that share a session: order, equal shares, batches, errors."""
 
+import gc
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,3 +172,34 @@ def test_a_batch_answers_as_single_frames_do(tiny_bundle: Path) -> None:
         together(12, call)
     assert max(sizes) > 1
     assert all((answers[i] == alone[i % 4]).all() for i in range(12))
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_arrays_of_requests_that_waited_are_let_go_without_a_collection(most: int) -> None:
+    kept: list[weakref.ref[np.ndarray]] = []
+
+    def run(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        time.sleep(0.01)
+        answer = feeds["x"] + 1
+        kept.append(weakref.ref(answer))
+        return {"y": answer}
+
+    turns = Turns(run, depth=1, most=most)
+
+    def ask() -> None:
+        mine = np.zeros((1, 8))
+        kept.append(weakref.ref(mine))
+        turns({"x": mine})
+
+    gc.collect()
+    gc.disable()
+    try:
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(kept) > 4
+        assert [ref() for ref in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
