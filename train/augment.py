@@ -77,7 +77,12 @@ def augment(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rn
     Returns:
         New arrays of the same dtypes.
     """
-    image, mask = _warp(image, mask, a, ignore, rng, view_wh or (mask.shape[1], mask.shape[0]), around_xy)
+    image, mask = warp(image, mask, a, ignore, rng, view_wh=view_wh, around_xy=around_xy)
+    return recolour(image, a, rng), mask
+
+
+def recolour(image: NDArray[Any], a: Augment, rng: np.random.Generator) -> NDArray[Any]:
+    """Gives (H, W, 3) uint8 BGR of other colours, blurred or noisy: the part of `augment` that leaves masks alone."""
     if a.saturation:
         image = cv2.transform(image, _saturation(a.saturation, rng))
     image = cv2.LUT(image, _tone(a, rng))
@@ -85,12 +90,13 @@ def augment(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rn
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2))
     if rng.random() < a.noise:
         image = _noisy(image, rng.uniform(0, a.noise_levels), rng)
-    return image, mask
+    return image
 
 
-def _warp(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng: np.random.Generator,
-          view_wh: tuple[int, int], around_xy: tuple[int, int] | None) -> Pair:
-    (h, w), (view_w, view_h) = mask.shape, view_wh
+def warp(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng: np.random.Generator, *,
+         view_wh: tuple[int, int] | None = None, around_xy: tuple[int, int] | None = None) -> Pair:
+    """Gives another view of a picture and its mask: the part of `augment` that leaves colours alone."""
+    (h, w), (view_w, view_h) = mask.shape, view_wh or (mask.shape[1], mask.shape[0])
     zoom = math.exp(rng.uniform(math.log(a.scale[0]), math.log(a.scale[1])))
     angle = math.radians(rng.uniform(-a.rotate_deg, a.rotate_deg))
     flip = -1.0 if rng.random() < a.flip else 1.0
@@ -105,9 +111,9 @@ def _warp(image: NDArray[Any], mask: NDArray[Any], a: Augment, ignore: int, rng:
     matrix = np.array([[flip * cos, -flip * sin, 0.0], [sin, cos, 0.0]])
     centre = np.array([w / 2 + dx - 0.5, h / 2 + dy - 0.5])
     matrix[:, 2] = np.array([(view_w - 1) / 2, (view_h - 1) / 2]) - matrix[:, :2] @ centre
-    image = cv2.warpAffine(image, matrix, view_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+    image = cv2.warpAffine(image, matrix, (view_w, view_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
                            borderValue=(114, 114, 114))
-    mask = cv2.warpAffine(mask, matrix, view_wh, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
+    mask = cv2.warpAffine(mask, matrix, (view_w, view_h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
                           borderValue=ignore)
     return image, mask
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -126,3 +127,52 @@ def evidence(made: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -
     error = (made.float() - images).square().mean()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1).mean()
     return 0.5 * images[0].numel() * torch.log(error + 1e-8), divergence
+
+
+def soft_labels(labels: Tensor, ignore: int, classes: int, size_hw: tuple[int, int] | torch.Size
+                ) -> tuple[Tensor, Tensor]:
+    """Shares of the classes in each cell of a coarser grid: what a label looks like at the size of an answer.
+
+    Args:
+        labels: (N, H, W) int64 class ids.
+        ignore: the label id to leave out.
+        classes: C.
+        size_hw: of the grid, at most (H, W).
+
+    Returns:
+        (N, C, h, w) float, which sum to 1 over C where anything is labelled; (N, 1, h, w) bool, whether half of the
+        cell is labelled.
+    """
+    planes = torch.zeros(len(labels), classes + 1, *labels.shape[1:], device=labels.device)
+    planes.scatter_(1, torch.where(labels == ignore, classes, labels)[:, None], 1.0)
+    shares = F.adaptive_avg_pool2d(planes, (size_hw[0], size_hw[1]))[:, :classes]
+    known = shares.sum(1, keepdim=True)
+    return shares / known.clamp(min=1e-6), known >= 0.5
+
+
+def pseudo_cross_entropy(logits: Tensor, guesses: Tensor, trusted: Tensor, counted: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy against labels that nobody drew: sum of trusted w_k CE(p, k) / sum of counted w_k.
+
+    FixMatch (Sohn 2020, arXiv 2001.07685), in segmentation UniMatch (Yang 2022, arXiv 2208.09910), trusts where a
+    teacher is sure, max q >= t; AdvSemiSeg (Hung 2018, arXiv 1802.07934) where a discriminator takes the answer for a
+    label. The mean is over all that counts, so that few trusted pixels also weigh little.
+
+    Args:
+        logits: (N, C, h, w) float.
+        guesses: (N, h, w) int64 class ids k.
+        trusted, counted: (N, h, w) bool; what is trusted and not counted is left out.
+        weights: (C,) float, w.
+    """
+    each = F.cross_entropy(logits.float(), guesses, weight=weights, reduction="none")
+    return (each * (trusted & counted)).sum() / torch.clamp((weights[guesses] * counted).sum(), min=1e-6)
+
+
+def feature_matching(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Mean over scales of the mean |f(found) - f(wanted)| of a discriminator's features.
+
+    SegAN (Xue 2017, arXiv 1706.01805); pix2pixHD (Wang 2017, arXiv 1711.11585).
+
+    Args:
+        found, wanted: (N, channels, h, w) for each scale, of what was made and of what it should have been.
+    """
+    return torch.stack([F.l1_loss(a.float(), b.float()) for a, b in zip(found, wanted, strict=True)]).mean()

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..runtime.errors import ConfigError
 from .losses import boundaries, boundary_loss, cross_entropy, distillation, pairwise
 from .networks.heads import Heads
-from .networks.segmenter import Segmenter, SegmenterConfig
+from .networks.segmenter import Seen, Segmenter, SegmenterConfig
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,16 @@ class Objective:
             phase: (row, column), each 0 or 1: the half-size grid that is compared.
             half: whether the networks compute in bfloat16.
         """
+        return self.terms_of(self.look(x, half), x, labels, phase, half)
+
+    def look(self, x: Tensor, half: bool) -> Seen:
+        """What the network makes of pictures, for `terms_of`."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-            seen = self.network.look(x)
+            return self.network.look(x)
+
+    def terms_of(self, seen: Seen, x: Tensor, labels: Tensor, phase: tuple[int, int], half: bool) -> dict[str, Tensor]:
+        """As a call, where the network has been asked already."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
             auxiliary, boundary = (None, None) if self.heads is None else self.heads(seen)
             with torch.no_grad():
                 shown = None if self.teacher is None else self.teacher.look(x)

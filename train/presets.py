@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..runtime.errors import ConfigError, near
+from .adversary import AdversaryConfig
 from .augment import Augment
 from .networks.segmenter import SegmenterConfig
 from .objective import Terms
+from .pseudo import PseudoConfig
 
 BUDGETS = ("epochs", "steps", "minutes")
 """Fields of SegmentConfig of which one is the budget."""
@@ -26,6 +28,7 @@ class SegmentConfig:
             of val. The word `val` adds val.
         init: where the first weights come from: a bundle's name, a bundle, a run or a checkpoint; "" draws them.
         teacher: run or checkpoint of a trained network whose answers are learned from as well; "" goes without.
+        unlabelled: folders of pictures without labels, which are learned from as well.
         epochs: budget in passes over the pictures; or
         steps: budget in steps; or
         minutes: budget in wall time of the training loop, evaluations included.
@@ -40,7 +43,7 @@ class SegmentConfig:
         evaluations: how many times the validation split is scored over the budget.
         train_count, val_count: only the first so many pictures of a split; None takes all.
         seed: of initial weights, order and augmentation.
-        network, augment, terms: their own configurations.
+        network, augment, terms, pseudo, adversary: their own configurations; `pseudo` is of unlabelled pictures.
     """
 
     data: str
@@ -49,6 +52,7 @@ class SegmentConfig:
     leave_out: tuple[str, ...] = ()
     init: str = ""
     teacher: str = ""
+    unlabelled: tuple[str, ...] = ()
     epochs: int | None = None
     steps: int | None = None
     minutes: float | None = None
@@ -66,6 +70,13 @@ class SegmentConfig:
     network: SegmenterConfig = field(default_factory=lambda: SegmenterConfig(classes=2))
     augment: Augment = field(default_factory=Augment)
     terms: Terms = field(default_factory=Terms)
+    pseudo: PseudoConfig = field(default_factory=PseudoConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+
+    @property
+    def adversarial(self) -> str:
+        """Form of the adversarial training; "" without."""
+        return self.adversary.form
 
     def __post_init__(self) -> None:
         budgets = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}

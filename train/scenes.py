@@ -6,7 +6,7 @@ Pictures are kept in memory as bytes. Of a video, and of a folder that does not 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,10 @@ def open_scenes(source: str | os.PathLike[str], least: int, *, fewest: int = 1) 
         MissingExtra: a video, and no PyAV.
     """
     path = Path(source)
-    if not path.exists():
-        raise DataError(f"pictures '{path}'", got="nothing there", expected="a folder of pictures, or a video")
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     images: list[NDArray[np.uint8]] = []
     skipped: list[tuple[str, str]] = []
     room = MOST_BYTES
-    for name, image in _read_all(path, [f for f in files if f.suffix.lower() in PICTURES + VIDEOS]):
+    for name, image in read_all(path):
         if isinstance(image, str):
             skipped.append((name, image))
         elif min(image.shape[:2]) < least:
@@ -82,10 +79,7 @@ def open_scenes(source: str | os.PathLike[str], least: int, *, fewest: int = 1) 
         else:
             images.append(image)
     if len(images) < fewest:
-        told = ", ".join(f"{name}: {reason}" for name, reason in skipped[:3])
-        raise DataError(f"pictures '{path}'", got=f"{len(images)} that can be used"
-                        + (f" and {len(skipped)} that cannot ({told}{', …' if len(skipped) > 3 else ''})"
-                           if skipped else ""), expected=f"{fewest} or more")
+        raise too_few(str(path), len(images), skipped, fewest)
     return Scenes(tuple(images), tuple(skipped))
 
 
@@ -104,8 +98,26 @@ def read_picture(path: Path) -> NDArray[np.uint8] | str:
     return np.asarray(image, np.uint8)
 
 
-def _read_all(root: Path, files: list[Path]) -> Iterator[Named]:
-    for file in files:
+def too_few(source: str, found: int, skipped: Sequence[tuple[str, str]], fewest: int) -> DataError:
+    """The error for a source with fewer pictures than are needed, which names what was skipped."""
+    told = ", ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+    cannot = f" and {len(skipped)} that cannot ({told}{', …' if len(skipped) > 3 else ''})" if skipped else ""
+    return DataError(f"pictures '{source}'", got=f"{found} that can be used{cannot}", expected=f"{fewest} or more")
+
+
+def read_all(root: Path) -> Iterator[Named]:
+    """The pictures and the videos' frames of a folder, or of one file, in the order of their names.
+
+    Gives (name, picture), or (name, why it cannot be read).
+
+    Raises:
+        DataError: nothing is there.
+        MissingExtra: a video, and no PyAV.
+    """
+    if not root.exists():
+        raise DataError(f"pictures '{root}'", got="nothing there", expected="a folder of pictures, or a video")
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    for file in (f for f in files if f.suffix.lower() in PICTURES + VIDEOS):
         name = file.relative_to(root).as_posix() if root.is_dir() else file.name
         if file.suffix.lower() in VIDEOS:
             yield from _frames(file, name)

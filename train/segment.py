@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,21 @@ from ..runtime.dataset import Dataset
 from ..runtime.errors import TrainingError
 from ..runtime.manifest import Fit
 from . import checkpoint
+from .adversary import Adversary
 from .config import save_config
 from .data import Batches, Store, class_frequency
 from .devices import pick_device, use_bf16
 from .initial import load_initial, take
 from .losses import class_weights
-from .metrics import Journal, Progress, evaluate, predict, save_grid, to_input
+from .metrics import Journal, Progress, evaluate, predict, save_grid
 from .networks.segmenter import Segmenter
 from .objective import Objective
 from .presets import SegmentConfig
 from .schedule import Clock, Interrupt, Schedule
-from .splits import Splits, complete, open_splits
+from .segment_steps import Teaching, train_step
+from .splits import Splits, complete, left_out_of, open_splits
 from .state import State
+from .unlabelled import Unlabelled, UnlabelledViews, open_unlabelled
 
 FIT = Fit("stretch", "linear")
 SAVE_EVERY_S = 120.0
@@ -44,7 +48,7 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
     Returns:
         `miou`, `pixel_accuracy`, `iou` by class (of the best weights; None where nothing is scored), `scored` (on
         which pictures), `steps`, `epochs`, `minutes`, `images_per_s`, `parameters`, `init` (what was taken of the
-        weights it began from, or None), `out`.
+        weights it began from, or None), `unlabelled` (`pictures` and how many were `skipped`, or None), `out`.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM; `last.safetensors` was written first.
@@ -65,7 +69,13 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
     if config.init and not resume:
         taken = take(network, train.names, load_initial(config.init))
         progress.note(taken.render(config.init))
-    state = State.new(network, config.learning_rate, config.weight_decay, objective.heads)
+    unlabelled = None
+    if config.unlabelled:
+        unlabelled = open_unlabelled(config.unlabelled, size_wh, FIT, left_out_of(config))
+        progress.note(unlabelled.told())
+    adversary = Adversary(config.adversary, len(train.names), device) if config.adversarial else None
+    state = State.new(network, config.learning_rate, config.weight_decay, objective.heads,
+                      None if adversary is None else adversary.learner)
     if resume:
         state.restore(out / checkpoint.LAST)
         progress.note(f"going on from step {state.step}, after {state.elapsed_s / 60:.1f} minutes")
@@ -76,7 +86,9 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
 
     with Journal(out, state.step) as journal, Interrupt() as interrupt, \
             Batches(store, config.batch, config.seed, config.augment, state.step, frequency=frequency,
-                    ahead=0 if device.type == "cpu" else 16) as batches:
+                    ahead=0 if device.type == "cpu" else 16) as batches, \
+            open_views(unlabelled, config, ahead=device.type != "cpu") as views:
+        teaching = Teaching(objective, views, adversary)
         schedule = make_schedule(config, batches.steps_per_epoch)
         clock = Clock(state.elapsed_s)
         first_step, first_fraction = state.step, schedule.fraction(state.step, state.elapsed_s)
@@ -86,10 +98,11 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
             if fraction >= 1.0 or interrupt.asked:
                 break
             rate = schedule.learning_rate(state.step, fraction)
-            values = train_step(state, objective, images, masks, rate, config.seed, device)
+            state.set_rate(rate)
+            values = train_step(state, teaching, images, masks, config, fraction, device)
             loss = values["loss"]
-            if not math.isfinite(loss):
-                raise TrainingError(f"the loss became {loss} at step {state.step}",
+            if wild := [f"{name.replace('_', ' ')} became {v}" for name, v in values.items() if not math.isfinite(v)]:
+                raise TrainingError(f"the {wild[0]} at step {state.step}",
                                     do=f"the last good state is in {out}; try a smaller --learning-rate")
             state.step += 1
             state.average(min(config.ema_decay, state.step / (10 + state.step)))
@@ -121,7 +134,9 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
     return {**trained.provenance["scores"], "steps": state.step,
             "epochs": round(state.step / batches.steps_per_epoch, 2), "minutes": round(state.elapsed_s / 60, 2),
             "images_per_s": round(speed, 1) if state.step > first_step else 0.0,
-            "parameters": parameters, "init": None if taken is None else taken.to_json(), "out": str(out)}
+            "parameters": parameters, "init": None if taken is None else taken.to_json(),
+            "unlabelled": None if unlabelled is None else {"pictures": len(unlabelled),
+                                                           "skipped": len(unlabelled.skipped)}, "out": str(out)}
 
 
 def make_objective(config: SegmentConfig, network: Segmenter, train: Dataset, frequency: NDArray[np.float64],
@@ -142,33 +157,6 @@ def make_objective(config: SegmentConfig, network: Segmenter, train: Dataset, fr
     heads = config.terms.heads(config.network)
     weights = torch.from_numpy(class_weights(frequency, config.weight_floor)).to(device)
     return Objective(network, config.terms, weights, train.ignore, None if heads is None else heads.to(device), teacher)
-
-
-def train_step(state: State, objective: Objective, images: NDArray[Any], masks: NDArray[Any], rate: float, seed: int,
-               device: torch.device) -> dict[str, float]:
-    """One step of AdamW on one batch; gives the `loss` and, where there are several, its terms.
-
-    Args:
-        state: changed in place.
-        objective: what to make smaller.
-        images: (N, H, W, 3) uint8, BGR.
-        masks: (N, H, W) uint8 class ids.
-        rate: learning rate.
-        seed: with the step it decides which half-size grid is compared.
-        device: where to compute.
-    """
-    state.set_rate(rate)
-    phase = np.random.default_rng((seed, 1 << 21, state.step)).integers(0, 2, 2)
-    x = to_input(torch.from_numpy(images).to(device, non_blocking=True))
-    labels = torch.from_numpy(masks).to(device, non_blocking=True).long()
-    state.network.train()
-    terms = objective(x, labels, (int(phase[0]), int(phase[1])), use_bf16(device))
-    loss = torch.stack(list(terms.values())).sum()
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
-    each = {name: float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
-    return {"loss": float(loss.detach()), **each}
 
 
 def score(state: State, splits: Splits, config: SegmentConfig, out: Path, journal: Journal, progress: Progress,
@@ -201,6 +189,14 @@ def save_best(state: State, config: SegmentConfig, data: Dataset, out: Path, sco
     checkpoint.write(out / checkpoint.BEST, checkpoint.pack("ema", state.averaged.state_dict()), facts)
 
 
+def open_views(unlabelled: Unlabelled | None, config: SegmentConfig, *,
+               ahead: bool) -> AbstractContextManager[UnlabelledViews | None]:
+    """As many views a step as there are labelled pictures; None without unlabelled ones."""
+    if unlabelled is None:
+        return nullcontext()
+    return UnlabelledViews(unlabelled, config.batch, config.seed, config.augment, ahead=ahead)
+
+
 def make_schedule(config: SegmentConfig, steps_per_epoch: int) -> Schedule:
     """The schedule of a configuration's budget."""
     return Schedule(peak=config.learning_rate, warmup_steps=config.warmup_steps, power=config.poly_power,
@@ -219,4 +215,6 @@ def facts_of(config: SegmentConfig, data: Dataset) -> dict[str, Any]:
                            "epochs": config.epochs, "budget_steps": config.steps, "budget_minutes": config.minutes,
                            "leave_out": config.leave_out, "init": Path(config.init).name,
                            "teacher": Path(config.teacher).name,
+                           "unlabelled": [Path(folder).name for folder in config.unlabelled],
+                           "adversarial": config.adversarial,
                            "torch": torch.__version__, "epee": version("epee")}}

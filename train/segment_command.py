@@ -27,6 +27,10 @@ def arguments(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("--teacher", metavar="RUN", help="learn also from the answers of a larger trained network")
     segment.add_argument("--leave-out", type=words, metavar="PREFIX", help="training pictures whose names begin so, "
                          "several with commas, are scored on instead of val and not learned from; `val` adds val")
+    segment.add_argument("--unlabelled", action="append", metavar="DIR", help="pictures (or videos) without labels, "
+                         "learned from by what the averaged network, or --teacher, is sure of; may be repeated")
+    segment.add_argument("--adversarial", nargs="?", const="pixels", metavar="FORM", help="with a discriminator of "
+                         "class maps for the last part: features, holistic or pixels (default: pixels)")
     segment.add_argument("--epochs", type=int, help="budget in passes over the pictures")
     segment.add_argument("--steps", type=int, help="budget in steps")
     segment.add_argument("--minutes", type=float, help="budget in minutes (default: 30, with --init 10)")
@@ -60,14 +64,17 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
+    from .adversary import form_of
     from .config import from_dict, load_toml
     from .presets import BUDGETS, SegmentConfig
 
     given, budget = given_of(args, RECIPE_OPTIONS), given_of(args, BUDGETS)
     if args.size:
         given["size_wh"] = parse_size(args.size)
+    if args.unlabelled:
+        given["unlabelled"] = tuple(args.unlabelled)
     if args.resume:
-        own = given_of(args, ("data", "preset", "init"))
+        own = given_of(args, ("data", "preset", "init", "adversarial"))
         return resumed(SegmentConfig, args, given | own, budget, BUDGETS)
     named = {} if args.config is None else load_toml(args.config)
     data = args.data or named.get("data")
@@ -76,6 +83,12 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     budget = budget or {name: named[name] for name in BUDGETS if name in named}
     config = SegmentConfig(data=data, **(budget or {"minutes": 10.0 if args.init else 30.0}))
     config = dataclasses.replace(config, **_preset(args.preset or named.get("preset"), args.init or ""))
+    table = named.get("adversary", {})
+    form = args.adversarial or (str(table.get("form", "")) if isinstance(table, dict) else "")
+    if form:
+        config = dataclasses.replace(config, adversary=form_of(form))
+        if isinstance(table, dict) and table.get("form", form) != form:
+            named = {**named, "adversary": {}}  # settings of another form
     if named:
         kept = {key: value for key, value in named.items() if key not in (*BUDGETS, "data", "preset")}
         config = from_dict(SegmentConfig, _merged(dataclasses.asdict(config), kept), where=str(args.config))

@@ -43,7 +43,7 @@ def open_splits(config: SegmentConfig) -> Splits:
         val = _val(config)
         return Splits(train, None if val is None else Remembered(val), VAL if val is not None else "nothing")
     whole = open_dataset(config.data, "train", size_wh=size_wh)
-    prefixes = tuple(word for word in words if word != VAL)
+    prefixes = left_out_of(config)
     stems = whole.stems if isinstance(whole, FolderDataset) else [""] * len(whole)
     for prefix in prefixes:
         if not any(stem.startswith(prefix) for stem in stems):
@@ -58,6 +58,11 @@ def open_splits(config: SegmentConfig) -> Splits:
         raise DataError(f"data set '{config.data}': split 'val'", got="not in the file", do="leave `val` out")
     return Splits(Chosen(whole, kept), Remembered(_joined(Chosen(whole, held), val)),
                   " and ".join([f"train frames of {', '.join(prefixes)}"] * bool(held) + [VAL] * (val is not None)))
+
+
+def left_out_of(config: SegmentConfig) -> tuple[str, ...]:
+    """Beginnings of the names of training pictures that are scored on and not learned from."""
+    return tuple(word for word in config.leave_out if word != VAL)
 
 
 def complete(config: SegmentConfig, train: Dataset) -> SegmentConfig:

@@ -83,36 +83,41 @@ class State(AveragedLearner):
 
     Attributes:
         beside: what learns along and is neither averaged nor exported, e.g. further heads; or None.
+        partner: a discriminator with its own optimizer; or None.
         step: steps done.
         elapsed_s: wall time spent.
         best: best score so far; below 0 means none yet.
     """
 
     beside: nn.Module | None = None
+    partner: Learner | None = None
     step: int = 0
     elapsed_s: float = 0.0
     best: float = -1.0
 
     @classmethod
     def new(cls, network: nn.Module, learning_rate: float, weight_decay: float,
-            beside: nn.Module | None = None) -> State:
+            beside: nn.Module | None = None, partner: Learner | None = None) -> State:
         """A training that has not begun, with AdamW."""
         weights = [*network.parameters(), *(beside.parameters() if beside is not None else ())]
         kernels, others = [p for p in weights if p.ndim > 1], [p for p in weights if p.ndim <= 1]
         optimizer = torch.optim.AdamW([{"params": kernels, "weight_decay": weight_decay},
                                        {"params": others, "weight_decay": 0.0}], lr=learning_rate)
-        return cls(network, optimizer, average_of(network), beside)
+        return cls(network, optimizer, average_of(network), beside, partner)
 
     def tensors(self) -> dict[str, Tensor]:
         """As an AveragedLearner's, and what learns along."""
         more = {} if self.beside is None else checkpoint.pack("beside", self.beside.state_dict())
-        return {**super().tensors(), **more}
+        partner = {} if self.partner is None else checkpoint.pack("partner", self.partner.tensors())
+        return {**super().tensors(), **more, **partner}
 
     def put_back(self, tensors: Mapping[str, Tensor]) -> None:
         """As an AveragedLearner's, and what learns along."""
         super().put_back(tensors)
         if self.beside is not None:
             self.beside.load_state_dict(checkpoint.unpack("beside", tensors))
+        if self.partner is not None:
+            self.partner.put_back(checkpoint.unpack("partner", tensors))
 
     def save(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Writes all of it. Raises TrainingError where the disk is full."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from .contrast import patch_contrast
 from .gan import computing, descend
 from .gan_losses import LOSSES, zero_centred
+from .losses import feature_matching
 from .state import PairState
 from .translate_presets import TranslateConfig
 
@@ -60,7 +61,7 @@ def paired_step(state: PairState, x: Tensor, y: Tensor, config: TranslateConfig,
             real_score, wanted = judge.judged(seen[:, :3], seen[:, 6:])  # type: ignore[operator]
         fake_score, found = judge.judged(seen[:, 3:6], seen[:, 6:])  # type: ignore[operator]
     adversarial, pixels = loss.generator(real_score, fake_score), F.l1_loss(made, real)
-    features = torch.stack([F.l1_loss(a.float(), b.float()) for a, b in zip(found, wanted, strict=True)]).mean()
+    features = feature_matching(found, wanted)
     total = adversarial + config.pixel_weight * pixels + config.feature_weight * features
     norm = descend(state.generator.optimizer, state.generator.network, total)
     judge.requires_grad_(True)

@@ -20,20 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...runtime.cli import parse_size
 from ...runtime.errors import ConfigError, near
-from ...runtime.scores import Confusion
 from ...train import checkpoint
-from ...train.devices import pick_device
-from ...train.metrics import evaluate
 from ...train.presets import NETWORKS, RECIPES, UNSEEN, SegmentConfig
 from ...train.segment import train_segment
 from ...train.splits import open_splits
-from .modes import append, lines
+from .folds import FOLDS, confusion_of, line_of, pooled
+from .modes import append
 
-FOLDS = ("0001TP", "0006R0", "0016E5")
 TEACHER = "teacher"
 Recipe = Mapping[str, Mapping[str, Any]]
 """Group of fields -> field -> value: `training` (of SegmentConfig), `network`, `augment`, `terms`."""
@@ -93,8 +88,7 @@ class Study:
 
     def known(self, recipe: str, fold: str) -> dict[str, Any] | None:
         """The line of a training, or None."""
-        key = self.key(recipe, fold)
-        return next((line for line in lines(self.results) if key.items() <= line.items()), None)
+        return line_of(self.results, self.key(recipe, fold))
 
     def run(self, recipe: str, fold: str) -> dict[str, Any]:
         """The line of a training, which is run or gone on with where there is none yet."""
@@ -127,11 +121,11 @@ class Study:
                 raise ConfigError(f"teacher's run '{config.teacher}'", got="nothing there",
                                   do=f"remove its line from {self.results}, or name the --out where it is")
         metrics = train_segment(config, folder, resume=(folder / checkpoint.LAST).is_file())
-        scored, trained = open_splits(config).scored, checkpoint.load_trained(folder)
+        scored = open_splits(config).scored
         if scored is None:
             raise ConfigError(f"fold '{fold}'", got="nothing to score")
-        confusion = evaluate(trained.network, scored, trained.size_wh, trained.fit, pick_device())
-        row = {**self.key(recipe, fold), "miou": round(confusion.miou(), 5), "names": list(trained.names),
+        confusion = confusion_of(folder, scored)
+        row = {**self.key(recipe, fold), "miou": round(confusion.miou(), 5), "names": list(scored.names),
                "confusion": confusion.matrix.tolist(), "minutes": round(metrics["minutes"] + before, 2),
                "images_per_s": metrics["images_per_s"], "parameters": metrics["parameters"]}
         append(self.results, row)
@@ -161,14 +155,6 @@ def main() -> None:
         for fold in folds:
             study.run(recipe, fold)
     print(table(study, folds))
-
-
-def pooled(rows: Sequence[Mapping[str, Any]]) -> Confusion:
-    """One confusion matrix of what all folds of a recipe were scored on."""
-    confusion = Confusion(len(rows[0]["names"]))
-    for row in rows:
-        confusion.matrix += np.asarray(row["confusion"], np.int64)
-    return confusion
 
 
 def table(study: Study, folds: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
-"""Pictures that a tiny generator learns in a second."""
+"""Pictures that a tiny generator learns in a second, and a training that is interrupted."""
 
 import dataclasses
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -39,3 +41,26 @@ def tiny():
         return dataclasses.replace(config, **fields)
 
     return make
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Trains a segmenter until Ctrl-C comes during step `at`."""
+    from epee.train import segment
+
+    def train(config, run, at):
+        real, count = segment.train_step, 0
+
+        def stopping(*args):
+            nonlocal count
+            count += 1
+            if count == at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return real(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(segment, "train_step", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                segment.train_segment(config, run, quiet=True)
+
+    return train

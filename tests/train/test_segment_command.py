@@ -1,9 +1,11 @@
 """What a command line makes of preset, recipe file and options."""
 
 import argparse
+from dataclasses import replace
 
 import pytest
 from epee.runtime.errors import ConfigError
+from epee.train.adversary import FORMS
 from epee.train.presets import NETWORKS, RECIPES
 from epee.train.segment_command import _configuration, arguments
 
@@ -47,6 +49,24 @@ def test_a_recipe_may_name_data_and_preset(recipe):
 def test_an_unknown_field_of_a_recipe_names_the_near_one(recipe):
     with pytest.raises(ConfigError, match=r"recipe\.toml: unknown key 'batsch'; did you mean 'batch'"):
         configured("--data", "d.yaml", "--config", recipe("batsch = 3"))
+
+
+def test_a_form_brings_its_settings_and_a_recipe_may_change_them(recipe):
+    plain = configured("--data", "d.yaml", "--unlabelled", "a", "--unlabelled", "b")
+    assert (plain.unlabelled, plain.adversarial) == (("a", "b"), "")
+    assert configured("--data", "d.yaml", "--adversarial").adversary == FORMS["pixels"]
+    assert configured("--data", "d.yaml", "--adversarial", "features").adversary == FORMS["features"]
+    file = recipe("[adversary]\nform = 'holistic'\nbegin = 0.7")
+    assert configured("--data", "d.yaml", "--config", file).adversary == replace(FORMS["holistic"], begin=0.7)
+    asked = configured("--data", "d.yaml", "--config", file, "--adversarial", "pixels")
+    assert asked.adversary == FORMS["pixels"]  # settings of another form are none of its own
+    shared = recipe("[adversary]\nbegin = 0.7")
+    assert configured("--data", "d.yaml", "--config", shared, "--adversarial", "pixels").adversary.begin == 0.7
+
+
+def test_a_form_of_a_recipe_that_is_none_names_the_near_one(recipe):
+    with pytest.raises(ConfigError, match=r"did you mean 'features'"):
+        configured("--data", "d.yaml", "--config", recipe("[adversary]\nform = 'feature'"))
 
 
 def test_without_data_the_line_says_what_to_give(recipe):

@@ -61,26 +61,9 @@ def test_what_is_exported_scores_what_was_reported(whole_run):
     assert trained.names == val.names
 
 
-def interrupted(config, run, monkeypatch, at):
-    """Trains until Ctrl-C comes during step `at`."""
-    real, count = segment.train_step, 0
-
-    def stopping(*args):
-        nonlocal count
-        count += 1
-        if count == at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(segment, "train_step", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            train_segment(config, run, quiet=True)
-
-
-def test_a_resumed_run_goes_on_as_if_uninterrupted(whole_run, tmp_path, monkeypatch):
+def test_a_resumed_run_goes_on_as_if_uninterrupted(whole_run, tmp_path, interrupted):
     """Stops after 17 steps as Ctrl-C would, goes on, and must see the very losses of the whole run."""
-    interrupted(CONFIG, tmp_path, monkeypatch, 17)
+    interrupted(CONFIG, tmp_path, 17)
     assert max(losses(tmp_path)) == 17
     train_segment(CONFIG, tmp_path, resume=True, quiet=True)
     whole, resumed = losses(whole_run[0]), losses(tmp_path)
@@ -98,10 +81,10 @@ def full(whole_run, drives):
         augment=Augment(focus=0.5, paste=0.5, rare=0.05, saturation=0.3, small_steps=0.5))
 
 
-def test_every_part_of_the_recipe_at_once_goes_on_where_it_stopped(full, tmp_path, monkeypatch):
+def test_every_part_of_the_recipe_at_once_goes_on_where_it_stopped(full, tmp_path, interrupted):
     whole = train_segment(full, tmp_path / "whole", quiet=True)
     assert whole["init"]["head"] == "new"  # the head reads the finer decoder
-    interrupted(full, tmp_path / "cut", monkeypatch, 5)
+    interrupted(full, tmp_path / "cut", 5)
     train_segment(full, tmp_path / "cut", resume=True, quiet=True)
     kept, resumed = losses(tmp_path / "whole"), losses(tmp_path / "cut")
     assert sorted(resumed) == sorted(kept) == list(range(1, 13))
