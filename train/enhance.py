@@ -15,6 +15,7 @@ from ..runtime.manifest import Fit
 from . import checkpoint
 from .comparisons import answers, mean_psnr, rows, to_unit
 from .config import save_config
+from .course import Course
 from .crops import Crops, Pair, whole
 from .degrade import resize
 from .devices import pick_device, use_bf16
@@ -26,13 +27,12 @@ from .metrics import Journal, Progress
 from .networks.unet_discriminator import UNetDiscriminator
 from .networks.upscaler import Upscaler
 from .scenes import Scenes, open_scenes
-from .schedule import Budget, Clock, Interrupt, cosine
+from .schedule import Budget, cosine
 from .state import PairState, misfit
-from .watch import Recent, Watch
+from .watch import Watch
 
 PIXEL = "pixel.safetensors"
 """What the pixel stage ended with, where an adversarial one came after it."""
-SAVE_EVERY_S = 120.0
 SCORED, SHOWN, WATCHED = 12, 4, 32
 """Held-out pictures that are scored and drawn, and crops that are watched."""
 
@@ -71,11 +71,9 @@ def train_enhance(config: EnhanceConfig, out: Path, *, resume: bool = False, qui
     tell(train, held, state, device, progress)
     budget = Budget(steps=config.steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Journal(out, state.step) as journal, Interrupt() as interrupt:
-        clock, problem, recent, psnr = Clock(state.elapsed_s), "", Recent(), float("nan")
-        first_step, first_fraction = state.step, budget.fraction(state.step, state.elapsed_s)
-        scored, drawn, saved_s = first_fraction, int(first_fraction * config.grids), clock.elapsed_s
-        while (fraction := budget.fraction(state.step, clock.elapsed_s)) < 1.0 and not interrupt.asked:
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
+        psnr = float("nan")
+        for fraction in course:
             adversarial = fraction >= 1.0 - config.adversarial
             if adversarial and not state.partner.optimizer.state:
                 begin_adversarial(state, config, train, out, progress)
@@ -89,46 +87,22 @@ def train_enhance(config: EnhanceConfig, out: Path, *, resume: bool = False, qui
                 values = pixel_step(state, bad, good)
             state.step += 1
             state.generator.average(min(config.ema_decay, state.step / (10 + state.step)))
-            state.elapsed_s = clock.elapsed_s
-            ill = watch.step(state, values)
-            if ill is not None and state.rollbacks == config.limits.rollbacks:
-                problem = f"{ill}; the weights kept are those of step {watch.good_step}"
-                break
-            if ill is not None:
-                told = watch.recover(state, ill)
-                journal.event(state.step, state.elapsed_s, told)
-                progress.note(told)
+            said = f"{'adversarial' if adversarial else 'pixels'}  held-out PSNR {psnr:.2f} dB"
+            if not course.took(values, rate, said):
                 continue
-            recent.add(values)
-            journal.write(state.step, state.elapsed_s, {**values, "learning_rate": rate})
-            speed = (state.step - first_step) / clock.here_s
-            spent = budget.fraction(state.step, state.elapsed_s)
-            progress.show(spent, budget.left_s(spent, spent - first_fraction, clock.here_s),
-                          f"step {state.step}  {'adversarial' if adversarial else 'pixels'}  {speed:.1f} steps/s  "
-                          f"held-out PSNR {psnr:.2f} dB")
-            if spent - scored >= 1.0 / config.evaluations:
-                scored, psnr = spent, score(state, exam, journal, device)
-            if int(spent * config.grids) > drawn:
-                drawn = int(spent * config.grids)
-                grid(state, exam, out, journal, device)
-            if clock.elapsed_s - saved_s > SAVE_EVERY_S and not watch.suspects:
-                saved_s = clock.elapsed_s
+            if course.due("scores", config.evaluations):
+                psnr = score(state, exam, course.journal, device)
+            if course.due("grid", config.grids):
+                grid(state, exam, out, course.journal, device)
+            if course.save_due():
                 state.save(out / checkpoint.LAST, facts_of(config, train))
-        here_s, state.elapsed_s = clock.here_s, clock.elapsed_s
-        if problem:
-            watch.go_back(state)
-            journal.event(state.step, state.elapsed_s, f"given up: {problem}")
-        state.save(out / checkpoint.LAST, facts_of(config, train))
-        if interrupt.asked:
-            progress.note(f"stopped at step {state.step}; go on with: epee train enhance --out {out} --resume")
-            raise KeyboardInterrupt
-        psnr = score(state, exam, journal, device)
-        grid(state, exam, out, journal, device)
+        course.end(lambda: state.save(out / checkpoint.LAST, facts_of(config, train)),
+                   f"epee train enhance --out {out} --resume")
+        psnr = score(state, exam, course.journal, device)
+        grid(state, exam, out, course.journal, device)
         save_weights(state, config, train, out / checkpoint.GENERATOR, {"psnr": psnr})
-    return {"psnr": round(psnr, 4), "input_psnr": round(mean_psnr(*enlarged(exam)), 4), "healthy": not problem,
-            "problem": problem, "rollbacks": state.rollbacks, **recent.means(), "steps": state.step,
-            "epochs": round(state.step / crops.steps_per_epoch, 2), "minutes": round(state.elapsed_s / 60, 2),
-            "steps_per_s": round((state.step - first_step) / max(here_s, 1e-9), 2),
+    return {"psnr": round(psnr, 4), "input_psnr": round(mean_psnr(*enlarged(exam)), 4), **course.facts(),
+            "epochs": round(state.step / crops.steps_per_epoch, 2), "steps_per_s": round(course.steps_per_s, 2),
             "parameters": sum(p.numel() for p in state.generator.network.parameters()), "pictures": len(train),
             "held_out": len(held), "skipped": len(train.skipped), "out": str(out)}
 

@@ -16,6 +16,7 @@ from ..runtime.manifest import Fit
 from ..runtime.picture_sets import ArrayPictures, Pictures, open_pictures
 from . import checkpoint
 from .config import save_config
+from .course import Course
 from .data import Order
 from .devices import pick_device, use_bf16
 from .gan import gan_step
@@ -25,12 +26,10 @@ from .grids import FixedLatents, draw_grid, fixed_latents, forget_after, save_pi
 from .metrics import Journal, Progress
 from .networks.discriminator import Discriminator, Encoder
 from .networks.generator import Generator
-from .schedule import Budget, Clock, Interrupt, cosine
+from .schedule import Budget, cosine
 from .state import PairState
 from .vae import vae_step
-from .watch import REFERENCE, Recent, Watch
-
-SAVE_EVERY_S = 120.0
+from .watch import REFERENCE, Watch
 
 Score = Callable[[nn.Module], dict[str, float]]
 """Takes the averaged generator, in eval mode; gives scores by name, e.g. `{"KID-half": 0.02}`."""
@@ -75,13 +74,10 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
     order, teach = Order(len(pictures), config.batch, config.seed), gan_step if config.method == "gan" else vae_step
     budget = Budget(steps=config.budget_steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Journal(out, state.step) as journal, Interrupt() as interrupt:
-        clock, problem, scores, recent = Clock(state.elapsed_s), "", {}, Recent()
-        first_step, first_fraction = state.step, budget.fraction(state.step, state.elapsed_s)
-        drawn, scored, saved_s = int(first_fraction * config.grids), first_fraction, clock.elapsed_s
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
         if state.step == 0:
-            grid(state, latents, out, journal)
-        while (fraction := budget.fraction(state.step, clock.elapsed_s)) < 1.0 and not interrupt.asked:
+            grid(state, latents, out, course.journal)
+        for fraction in course:
             rate = state.calm * cosine(config.rate_first, config.rate_last, fraction)
             for learner in (state.generator, state.partner):
                 learner.set_rate(rate)
@@ -90,53 +86,27 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
             values = teach(state, to_floats(pictures.batch(indices), device), labels, config, chance(config, state))
             state.step += 1
             state.generator.average(ema_decay(config, state.step))
-            state.elapsed_s = clock.elapsed_s
-            ill = watch.step(state, values)
-            if ill is not None and state.rollbacks == config.limits.rollbacks:
-                problem = f"{ill}; the weights kept are those of step {watch.good_step}"
-                break
-            if ill is not None:
-                told = watch.recover(state, ill)
-                journal.event(state.step, state.elapsed_s, told)
-                progress.note(told)
+            if not course.took(values, rate, f"diversity {watch.share:.2f}"):
                 continue
-            recent.add(values)
-            journal.write(state.step, state.elapsed_s, {**values, "learning_rate": rate})
-            speed = (state.step - first_step) * config.batch / clock.here_s
-            spent = budget.fraction(state.step, state.elapsed_s)
-            progress.show(spent, budget.left_s(spent, spent - first_fraction, clock.here_s),
-                          f"step {state.step}  diversity {watch.share:.2f}  {speed:.0f} images/s")
-            if int(fraction * config.grids) > drawn:
-                drawn = int(fraction * config.grids)
-                grid(state, latents, out, journal)
-            if score is not None and fraction - scored >= 1.0 / config.evaluations:
-                scored = fraction
-                journal.write(state.step, state.elapsed_s, score(state.generator.averaged))
-            if clock.elapsed_s - saved_s > SAVE_EVERY_S and not watch.suspects:
-                saved_s = clock.elapsed_s
+            if course.due("grid", config.grids):
+                grid(state, latents, out, course.journal)
+            if score is not None and course.due("scores", config.evaluations):
+                course.journal.write(state.step, state.elapsed_s, score(state.generator.averaged))
+            if course.save_due():
                 save(state, config, pictures, out, {})
-        here_s, state.elapsed_s = clock.here_s, clock.elapsed_s
-        if problem:
-            watch.go_back(state)
-            journal.event(state.step, state.elapsed_s, f"given up: {problem}")
-        save(state, config, pictures, out, {})
-        if interrupt.asked:
-            progress.note(f"stopped at step {state.step}; go on with: epee train generate --out {out} --resume")
-            raise KeyboardInterrupt
-        grid(state, latents, out, journal)
-        if score is not None:
-            scores = dict(score(state.generator.averaged))
+        course.end(lambda: save(state, config, pictures, out, {}), f"epee train generate --out {out} --resume")
+        grid(state, latents, out, course.journal)
+        scores = {} if score is None else dict(score(state.generator.averaged))
         scores["diversity"] = watch.share_of(state.generator.averaged)
-        journal.write(state.step, state.elapsed_s, scores)
+        course.journal.write(state.step, state.elapsed_s, scores)
         save(state, config, pictures, out, scores)
     if no_video := save_video(out):
         progress.note(f"no video of the training: {no_video}")
-    return {"healthy": not problem, "problem": problem, "diversity": scores.pop("diversity"), "scores": scores,
-            "rollbacks": state.rollbacks, **recent.means(), "steps": state.step, "images": state.step * config.batch,
-            "epochs": round(state.step / order.steps_per_epoch, 2), "minutes": round(state.elapsed_s / 60, 2),
-            "images_per_s": round((state.step - first_step) * config.batch / max(here_s, 1e-9), 1),
-            "parameters": count(state.generator.network), "pictures": len(pictures),
-            "skipped": len(skipped_of(pictures)), "classes": len(pictures.names), "out": str(out)}
+    return {**course.facts(), "diversity": scores.pop("diversity"), "scores": scores,
+            "images": state.step * config.batch, "epochs": round(state.step / order.steps_per_epoch, 2),
+            "images_per_s": round(course.steps_per_s * config.batch, 1), "parameters": count(state.generator.network),
+            "pictures": len(pictures), "skipped": len(skipped_of(pictures)), "classes": len(pictures.names),
+            "out": str(out)}
 
 
 def complete(config: GenerateConfig, pictures: Pictures) -> GenerateConfig:

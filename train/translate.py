@@ -15,6 +15,7 @@ from . import checkpoint
 from .comparisons import answers, mean_l1, mean_psnr, rows, to_unit
 from .config import save_config
 from .contrast import Contrasted
+from .course import Course
 from .devices import pick_device, use_bf16
 from .gan_losses import LOSSES
 from .grids import forget_after, save_picture, save_video
@@ -22,13 +23,12 @@ from .metrics import Journal, Progress
 from .networks.patch_discriminator import PatchDiscriminator
 from .networks.translator import Translator
 from .pairs import CropPairs, Image, Sides, centre, open_sides
-from .schedule import Budget, Clock, Interrupt, cosine
+from .schedule import Budget, cosine
 from .state import PairState
 from .translate_presets import TranslateConfig
 from .translate_steps import paired_step, pixel_step, signed, unpaired_step
-from .watch import Recent, Watch
+from .watch import Watch
 
-SAVE_EVERY_S = 120.0
 SCORED, SHOWN, WATCHED = 48, 6, 32
 """Held-out pictures that are scored and drawn, and crops that are watched."""
 
@@ -68,11 +68,8 @@ def train_translate(config: TranslateConfig, out: Path, *, resume: bool = False,
     tell(train, exam, state, config, device, progress)
     budget = Budget(steps=config.steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Journal(out, state.step) as journal, Interrupt() as interrupt:
-        clock, problem, recent = Clock(state.elapsed_s), "", Recent()
-        first_step, first_fraction = state.step, budget.fraction(state.step, state.elapsed_s)
-        scored, drawn, saved_s = first_fraction, int(first_fraction * config.grids), clock.elapsed_s
-        while (fraction := budget.fraction(state.step, clock.elapsed_s)) < 1.0 and not interrupt.asked:
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
+        for fraction in course:
             rate = state.calm * cosine(config.rate_first, config.rate_last, fraction)
             for learner in (state.generator, state.partner):
                 learner.set_rate(rate)
@@ -84,50 +81,25 @@ def train_translate(config: TranslateConfig, out: Path, *, resume: bool = False,
                 values = teach(state, x, y, config, chance(config, state))
             state.step += 1
             state.generator.average(ema_decay(config, state.step))
-            state.elapsed_s = clock.elapsed_s
-            ill = watch.step(state, values)
-            if ill is not None and state.rollbacks == config.limits.rollbacks:
-                problem = f"{ill}; the weights kept are those of step {watch.good_step}"
-                break
-            if ill is not None:
-                told = watch.recover(state, ill)
-                journal.event(state.step, state.elapsed_s, told)
-                progress.note(told)
+            if not course.took(values, rate, f"diversity {watch.share:.2f}"):
                 continue
-            recent.add(values)
-            journal.write(state.step, state.elapsed_s, {**values, "learning_rate": rate})
-            speed = (state.step - first_step) * config.batch / clock.here_s
-            spent = budget.fraction(state.step, state.elapsed_s)
-            progress.show(spent, budget.left_s(spent, spent - first_fraction, clock.here_s),
-                          f"step {state.step}  diversity {watch.share:.2f}  {speed:.0f} images/s")
-            if spent - scored >= 1.0 / config.evaluations and config.paired:
-                scored = spent
-                journal.write(state.step, state.elapsed_s, score(state, exam, device))
-            if int(spent * config.grids) > drawn:
-                drawn = int(spent * config.grids)
-                grid(state, exam, out, journal, device)
-            if clock.elapsed_s - saved_s > SAVE_EVERY_S and not watch.suspects:
-                saved_s = clock.elapsed_s
+            if config.paired and course.due("scores", config.evaluations):
+                course.journal.write(state.step, state.elapsed_s, score(state, exam, device))
+            if course.due("grid", config.grids):
+                grid(state, exam, out, course.journal, device)
+            if course.save_due():
                 save(state, config, out, {})
-        here_s, state.elapsed_s = clock.here_s, clock.elapsed_s
-        if problem:
-            watch.go_back(state)
-            journal.event(state.step, state.elapsed_s, f"given up: {problem}")
-        save(state, config, out, {})
-        if interrupt.asked:
-            progress.note(f"stopped at step {state.step}; go on with: epee train translate --out {out} --resume")
-            raise KeyboardInterrupt
-        grid(state, exam, out, journal, device)
+        course.end(lambda: save(state, config, out, {}), f"epee train translate --out {out} --resume")
+        grid(state, exam, out, course.journal, device)
         scores = score(state, exam, device) if config.paired else {}
         diversity = watch.share_of(state.generator.averaged)
-        journal.write(state.step, state.elapsed_s, {**scores, "diversity": diversity})
+        course.journal.write(state.step, state.elapsed_s, {**scores, "diversity": diversity})
         save(state, config, out, scores)
     if no_video := save_video(out):
         progress.note(f"no video of the training: {no_video}")
-    return {"l1": None, "psnr": None, **scores, "healthy": not problem, "problem": problem, "diversity": diversity,
-            "rollbacks": state.rollbacks, **recent.means(), "steps": state.step, "images": state.step * config.batch,
-            "epochs": round(state.step / crops.steps_per_epoch, 2), "minutes": round(state.elapsed_s / 60, 2),
-            "images_per_s": round((state.step - first_step) * config.batch / max(here_s, 1e-9), 1),
+    return {"l1": None, "psnr": None, **scores, **course.facts(), "diversity": diversity,
+            "images": state.step * config.batch, "epochs": round(state.step / crops.steps_per_epoch, 2),
+            "images_per_s": round(course.steps_per_s * config.batch, 1),
             "parameters": count(translator_of(state.generator.network)), "inputs": len(train.inputs),
             "targets": len(train.targets), "held_out": len(exam[0]), "skipped": len(train.skipped), "out": str(out)}
 
