@@ -35,6 +35,7 @@ class Course:
         budget: steps or seconds.
         out: the run's folder, with metrics.jsonl.
         progress: what a person sees.
+        clock: of `schedule.CLOCKS`, what the budget's seconds are of.
 
     Attributes:
         journal: of the run.
@@ -43,9 +44,9 @@ class Course:
     """
 
     def __init__(self, state: PairState, watch: Watch, rollbacks: int, budget: Budget, out: Path,
-                 progress: Progress) -> None:
+                 progress: Progress, clock: str = "wall") -> None:
         self._state, self._watch, self._rollbacks, self._budget = state, watch, rollbacks, budget
-        self._out, self._progress, self._recent = out, progress, Recent()
+        self._out, self._progress, self._recent, self._kind = out, progress, Recent(), clock
         self._opened = ExitStack()
         self.problem = ""
 
@@ -53,7 +54,7 @@ class Course:
         state = self._state
         self.journal = self._opened.enter_context(Journal(self._out, state.step))
         self._interrupt = self._opened.enter_context(Interrupt())
-        self.clock = Clock(state.elapsed_s)
+        self.clock = Clock(state.elapsed_s, self._kind)
         self._first_step, self._first = state.step, self._budget.fraction(state.step, state.elapsed_s)
         self._fraction, self._done, self._saved_s = self._first, dict[str, int](), self.clock.elapsed_s
         self._here_s = 0.0

@@ -74,7 +74,7 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
     order, teach = Order(len(pictures), config.batch, config.seed), gan_step if config.method == "gan" else vae_step
     budget = Budget(steps=config.budget_steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress, config.clock) as course:
         if state.step == 0:
             grid(state, latents, out, course.journal)
         for fraction in course:

@@ -10,6 +10,7 @@ from .gan_losses import LOSSES
 from .health import Limits
 from .networks.discriminator import DiscriminatorConfig
 from .networks.generator import GeneratorConfig
+from .schedule import CLOCKS
 
 METHODS = ("gan", "vae")
 ENDS = ("both", "real")
@@ -29,9 +30,10 @@ class GenerateConfig:
         classes: whether the first folder of a picture is its label.
         subset: only pictures below this folder, e.g. `train`.
         half: only this half of them, `a` or `b` (see `pictures.half_of`).
-        minutes: budget in wall time of the training loop, or
+        minutes: budget in time of the training loop, or
         steps: in steps, or
         images: in pictures seen.
+        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
         batch: pictures a step.
         rate_first, rate_last: Adam's learning rate, falling from one to the other along half a cosine.
         beta2: Adam's; beta1 is 0 (R3GAN, arXiv 2501.05441), for a VAE 0.9.
@@ -60,6 +62,7 @@ class GenerateConfig:
     minutes: float | None = None
     steps: int | None = None
     images: int | None = None
+    clock: str = "wall"
     batch: int = 64
     rate_first: float = 4e-4
     rate_last: float = 1e-4
@@ -93,7 +96,7 @@ class GenerateConfig:
         if self.gamma is not None and self.gamma < 0:
             raise ConfigError("gamma", got=self.gamma, expected="0 or more")
         for what, name, known in (("loss", self.loss, list(LOSSES)), ("method", self.method, list(METHODS)),
-                                  ("penalised", self.penalised, list(ENDS))):
+                                  ("penalised", self.penalised, list(ENDS)), ("clock", self.clock, list(CLOCKS))):
             if name not in known:
                 raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
                                   do=near(name, known))

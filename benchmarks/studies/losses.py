@@ -6,12 +6,12 @@
 The default is the relativistic loss with R1 and R2; the other is the non-saturating one with R1 alone, both lazily.
 First each of the two is tuned: as many trials for the one as for the other, over the same settings, with a seed of
 their own. Then both train with their best settings and fresh seeds, in pairs. The two of a pair run side by side on a
-thread each, so that they have equal minutes and whatever else the machine does meets both. KID of 10,000 samples
-against all test pictures is compared within pairs; that the default is better is claimed only where the 95% interval of
-the mean difference lies below zero, and what comes out is printed either way. The original minimax loss stands beside
-them as an illustration, with the other's settings. KID of 2,000 samples is noted eight times on the way, so that the
-rows also say whether a run ended near its best. Each run is a line of `--results`, and what is there is not run again:
-the study goes on where it stopped.
+thread each, and their minutes are of processor time, so that what else the machine does shortens neither. KID of 10,000
+samples against all test pictures is compared within pairs; that the default is better is claimed only where the 95%
+interval of the mean difference lies below zero, and what comes out is printed either way. The original minimax loss
+stands beside them as an illustration, with the other's settings. KID of 2,000 samples is noted eight times on the way,
+so that the rows also say whether a run ended near its best. Each run is a line of `--results`, and what is there is not
+run again: the study goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from ..statistics import mean_interval
 from .modes import lines
 
 OURS, THEIRS, ILLUSTRATION = "relativistic", "nonsaturating", "minimax"
-PENALISED = {OURS: "both", THEIRS: "real", ILLUSTRATION: "real"}
+PENALISED = {THEIRS: "real", ILLUSTRATION: "real"}
+"""Loss -> what R1 and R2 are of; both real and generated pictures otherwise."""
 SETTINGS: tuple[dict[str, float], ...] = (
     {"gamma": 0.05, "rate_first": 4e-4, "rate_last": 1e-4}, {"gamma": 0.2, "rate_first": 4e-4, "rate_last": 1e-4},
     {"gamma": 0.05, "rate_first": 8e-4, "rate_last": 2e-4}, {"gamma": 0.01, "rate_first": 4e-4, "rate_last": 1e-4},
@@ -46,11 +47,12 @@ class Job:
     """A run of the study.
 
     Attributes:
-        phase: `tuning`, `pairs` or `illustration`.
+        phase: `tuning`, `pairs` or `illustration`; `offered` in the study of that name.
         loss: the key of a loss.
         seed: of the run.
         minutes: its budget.
         settings: of `GenerateConfig`.
+        method: `gan` or `vae`.
     """
 
     phase: str
@@ -58,21 +60,25 @@ class Job:
     seed: int
     minutes: float
     settings: dict[str, float]
+    method: str = "gan"
 
     @property
     def key(self) -> dict[str, Any]:
         """What its line of the results begins with."""
-        return {"phase": self.phase, "loss": self.loss, "penalised": PENALISED[self.loss], "seed": self.seed,
-                "minutes": self.minutes, **self.settings}
+        method = {} if self.method == "gan" else {"method": self.method}
+        return {"phase": self.phase, "loss": self.loss, "penalised": PENALISED.get(self.loss, "both"),
+                "seed": self.seed, "minutes": self.minutes, **self.settings, **method}
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return "-".join([self.phase, self.loss, str(self.seed), *(f"{value:g}" for value in self.settings.values())])
+        what = self.loss if self.method == "gan" else self.method
+        return "-".join([self.phase, what, str(self.seed), *(f"{value:g}" for value in self.settings.values())])
 
     def found(self, results: Path) -> dict[str, Any] | None:
         """Its line of the results, or None where it has not run yet."""
-        return next((line for line in lines(results) if self.key.items() <= line.items()), None)
+        return next((line for line in lines(results) if self.key.items() <= line.items()
+                     and line.get("method", "gan") == self.method), None)
 
 
 def main() -> None:

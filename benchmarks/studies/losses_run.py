@@ -1,4 +1,5 @@
-"""One run of the study of losses, in a process of its own and on one thread; see `losses`."""
+"""One run of the study of losses, in a process of its own and on one thread; see `losses`. Its minutes are processor
+time, so that other work on the machine does not shorten it."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def main() -> None:
 
         settings: dict[str, Any] = {name: value for name, value in job.key.items() if name != "phase"}
         config = GenerateConfig(data=asked["data"], subset="train", half="a", classes=True, size=SIZE,
-                                evaluations=TIMES, **settings)
+                                evaluations=TIMES, clock="cpu", **settings)
         metrics = train_generate(config, run, score=watched, resume=(run / checkpoint.LAST).is_file(), quiet=True)
         scores = judge(pictures_of(checkpoint.load_trained(run).network, SAMPLES, seed=1))
     append(Path(asked["results"]), {

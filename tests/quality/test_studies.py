@@ -17,7 +17,7 @@ pytest.importorskip("cv2")
 
 from epee.benchmarks.statistics import mean_interval  # noqa: E402
 from epee.benchmarks.studies import extractor as study  # noqa: E402
-from epee.benchmarks.studies import losses, losses_run, modes  # noqa: E402
+from epee.benchmarks.studies import losses, losses_run, modes, offered  # noqa: E402
 from epee.benchmarks.studies.extractor import Row, compressed, judged, noisy, table  # noqa: E402
 from epee.benchmarks.studies.stacks import (  # noqa: E402
     MODES,
@@ -246,3 +246,20 @@ def test_a_claim_needs_an_interval_without_zero(ours, claim):
     assert claim in text[-1]
     mean, low, high = mean_interval([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2.0, 2.0 - 4.30265 / 3**0.5, 2.0 + 4.30265 / 3**0.5), abs=1e-4)
+
+
+def test_a_vae_and_a_loss_of_the_same_settings_are_different_runs(tmp_path):
+    results = tmp_path / "offered.jsonl"
+    gan, vae = losses.Job("offered", losses.OURS, 0, 5, {}), losses.Job("offered", losses.OURS, 0, 5, {}, "vae")
+    modes.append(results, {**vae.key, "kid": 0.1})
+    assert (gan.found(results), vae.found(results)["kid"], gan.name == vae.name) == (None, 0.1, False)
+
+
+def test_what_is_offered_has_to_train(extractor_bundle, data, monkeypatch):
+    monkeypatch.setattr(offered, "SAMPLES", 64)
+    kid = offered.untrained(str(data), str(extractor_bundle))
+    row = {"loss": "hinge", "minutes": 5, "images": 9, "name": "kid-x", "se": 0.1, "precision": 0.5, "recall": 0.5,
+           "rollbacks": 0, "floor_recall": 0.8, "healthy": True}
+    rows = [{**row, "kid": 0.4 * kid}, {**row, "kid": 0.6 * kid}, {**row, "kid": 0.1 * kid, "healthy": False}]
+    assert [offered.trained(row, kid / 2) for row in rows] == [True, False, False]
+    assert ["did not train" in line for line in offered.table(rows, kid / 2)] == [False, False, True, True, False]

@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import pytest
 from epee.train.schedule import Budget, Clock, Interrupt, Schedule, cosine
@@ -45,3 +46,14 @@ def test_a_first_signal_asks_and_a_second_interrupts(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_processor_time_does_not_pass_while_one_sleeps():
+    wall, cpu = Clock(), Clock(2.0, "cpu")
+    time.sleep(0.3)
+    assert wall.here_s >= 0.3
+    assert 2.0 <= cpu.elapsed_s < 2.2
+    start = time.process_time()
+    while time.process_time() - start < 0.1:
+        pass
+    assert cpu.here_s >= 0.1
