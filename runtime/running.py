@@ -48,6 +48,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="drop and count frames that are older")
     parser.add_argument("--smooth", action="store_true", default=None,
                         help="a new class has to be seen twice where the picture has not changed: less flicker")
+    parser.add_argument("--tile", action="store_true", default=None,
+                        help="of networks that make pictures of pictures: frames of another size go through in tiles "
+                             "that are blended without a seam (an enhancer does so by itself)")
+    parser.add_argument("--overlap", type=_number(int, 0), metavar="PIXELS",
+                        help="that neighbouring tiles share at least (default: what the network needs); says --tile, "
+                             "too")
     parser.add_argument("--seed", type=int, metavar="N", help="of a synthetic source or of latents (default: 0)")
     live = parser.add_argument_group("live sources")
     live.add_argument("--rtsp", choices=("tcp", "udp"), help="what RTSP sends pictures over (default: tcp)")
@@ -79,7 +85,8 @@ def run(args: argparse.Namespace) -> Report:
         streams = open_streams(cameras, opened, wait=args.config is not None or len(cameras) > 1,
                                asked=lambda: signals.hangups)
         options = [RunOptions(_limit(ready), ready.camera.seconds, ready.camera.max_age_ms, started_s=started_s,
-                              smooth=SmoothedResults() if ready.camera.smooth else None) for ready in streams.ready]
+                              smooth=SmoothedResults() if ready.camera.smooth else None,
+                              tiles=ready.camera.tiles) for ready in streams.ready]
         shown = opened.enter_context(_Progress([ready.source.count for ready in streams.ready],
                                                sys.stderr.isatty() and not args.json))
         if len(streams.ready) == 1:
@@ -113,8 +120,8 @@ def _cameras(args: argparse.Namespace) -> tuple[Camera, ...]:
     from .site import Camera, read_site, several
     from .sources import notice
 
-    names = ("backend", "precision", "threads", "frames", "seconds", "max_age_ms", "smooth", "seed", "rtsp",
-             "open_timeout_s", "read_timeout_s", "give_up_s", "hardware", "credentials", "bundle")
+    names = ("backend", "precision", "threads", "frames", "seconds", "max_age_ms", "smooth", "tile", "overlap", "seed",
+             "rtsp", "open_timeout_s", "read_timeout_s", "give_up_s", "hardware", "credentials", "bundle")
     given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.config is not None:
         if args.source or args.sink:
@@ -128,19 +135,21 @@ def _cameras(args: argparse.Namespace) -> tuple[Camera, ...]:
 
 
 class _Progress:
-    """One line on a terminal that is written over, five times a second; and the watchdog's beat."""
+    """One line on a terminal that is written over, five times a second; the watchdog's beat; and tidying memory."""
 
     def __init__(self, counts: Sequence[int | None], shown: bool) -> None:
+        from .heaps import Tidying
         from .notify import Watchdog
 
         self._of = [f" of {count}" if count else "" for count in counts]
         self._shown, self._next_s = shown, 0.0
-        self._watchdog = Watchdog()
+        self._watchdog, self._tidy = Watchdog(), Tidying()
 
     def __call__(self, streams: Sequence[RunStats]) -> None:
         from .timing import now_s
 
         self._watchdog.beat()
+        self._tidy()
         if not self._shown or now_s() < self._next_s:
             return
         self._next_s = now_s() + 0.2

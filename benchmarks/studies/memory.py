@@ -24,7 +24,7 @@ from ...runtime import pipeline
 from ...runtime.bundle import Bundle
 from ...runtime.cli import parse_size
 from ...runtime.frames import Frame
-from ...runtime.heaps import bound_heaps
+from ...runtime.heaps import Tidying, bound_heaps
 from ...runtime.model import depth_for, open_model
 from ...runtime.pipeline import RunOptions
 from ...runtime.sinks import SinkInfo, open_sink
@@ -65,9 +65,11 @@ class Watch:
         self._frames, self._seconds, self._started_s = frames, seconds, now_s()
         self._told = 0
         self.first_mb = self.last_mb = 0.0
+        self._tidy = Tidying()
         self.frames = 0
 
     def __call__(self, stats: RunStats) -> None:
+        self._tidy()  # as `epee run` does
         if stats.frames < FIRST:
             return
         self.frames, self.last_mb = stats.frames, resident_mb()

@@ -41,3 +41,27 @@ def test_all_threads_share_two_heaps_unless_told_otherwise(tmp_path: object) -> 
     said, heaps = heaps_of(f"{tmp_path}/told.xml", MALLOC_ARENA_MAX="5")
     assert said == "False"
     assert heaps == 5
+
+
+HOLES = """
+import ctypes, os
+from epee.runtime import heaps
+heaps.TIDY_S = 0.0
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+taken = [libc.malloc(60_000) for _ in range(2000)]  # small enough to lie in the heap
+for at in taken:
+    ctypes.memset(at, 1, 60_000)
+for at in taken[:-1]:  # the last one keeps the heap from shrinking at its end
+    libc.free(at)
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+before = resident()
+heaps.Tidying()()
+print(before - resident() > 80e6)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or sys.platform != "linux", reason="the C library is not glibc")
+def test_free_memory_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
