@@ -37,7 +37,7 @@ class Report:
     """What a command ends with.
 
     Attributes:
-        json: the one object that `--json` prints.
+        json: the one object that `--json` prints; None prints nothing.
         text: what a person reads on standard output without `--json`.
         status: exit status, DONE or FAILED.
     """
@@ -57,7 +57,14 @@ class Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and gives the exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # wherever it comes, while a room is imported, too
+        print("epee: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
     name = next((w for w in words if not w.startswith("-")), None)
     command = _load(name) if name in COMMANDS else None
     args = _parser(name if command else None, command).parse_args(words)
@@ -72,15 +79,12 @@ def _guarded(command: Command, args: argparse.Namespace) -> int:
 
     try:
         report = command.run(args)
-        if args.json:
+        if args.json and report.json is not None:
             print(json.dumps(report.json, allow_nan=False, default=_plain))
-        elif report.text:
+        elif report.text and not args.json:
             print(report.text)
         sys.stdout.flush()
         return report.status
-    except KeyboardInterrupt:
-        print("epee: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR

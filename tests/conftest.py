@@ -1,6 +1,7 @@
 """What many tests need: a real bundle, small enough to build in a blink, and a real video."""
 
 import os
+import signal
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,8 @@ os.environ["EPEE_AUTOTUNE"] = "0"  # seconds at each first opening; its own test
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))  # its list of fonts takes seconds
 _CACHE = tempfile.TemporaryDirectory(prefix="epee-cache-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name  # what was tuned on this machine changes no test
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a suite in the background; what it starts shall take Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 TINY_HW = (72, 96)
 TINY_CLASSES = ("blue", "green", "red", "dark")
 

@@ -63,8 +63,7 @@ def test_ctrl_c_writes_what_was_measured_and_says_so(tiny_bundle: Path, bad_back
                           "        return self.real.run(feeds)")
     words = [sys.executable, "-m", "epee", "bench", str(tiny_bundle), "--backend", "noting", "--precision", "fp32",
              "--rounds", "99", "--seconds", "0.02", "--threads", "1", "--out", str(tmp_path / "out"), "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as running:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         while len(set(note.read_text().split()) if note.exists() else ()) < 3:
             assert running.poll() is None
             time.sleep(0.05)

@@ -108,11 +108,17 @@ def test_interrupted_is_130(probe, capsys) -> None:
 
 
 def test_ctrl_c_ends_a_real_command_with_130(tiny_bundle: Path, tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-m", "epee", "bench", str(tiny_bundle), "--out", str(tmp_path),
-                              "--seconds", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(2.0)
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=30)
+    out_folder = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-m", "epee", "bench", str(tiny_bundle), "--out", str(out_folder),
+                           "--seconds", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        while not out_folder.exists():  # it is made right before the first round
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        try:
+            out, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert (child.returncode, out, err) == (130, "", "epee: interrupted\n")
 
 
@@ -128,3 +134,12 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 def test_nan_never_reaches_json(probe) -> None:
     probe(lambda args: Report({"x": float("nan")}))
     assert main(["probe", "--json"]) == cli.ERROR
+
+
+def test_ctrl_c_while_a_room_is_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(name: str) -> cli.Command:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load", interrupted)
+    assert (main(["doctor"]), capsys.readouterr().err) == (cli.INTERRUPTED, "epee: interrupted\n")
