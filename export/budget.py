@@ -15,7 +15,7 @@ class Budget:
 
     Pictures, fp16's too, are compared with the float graph's. At 40 dB they differ by 2.6 grey levels (root mean
     square), where an eye sees nothing side by side; SSIM 0.98 guards structure that few pixels carry; features may move
-    by 5%.
+    by 5%. From frame to frame of a stream the difference may change by 2.6 grey levels.
 
     Attributes:
         max_drop: of mIoU, 0 to 1.
@@ -25,6 +25,7 @@ class Budget:
         min_psnr: of pictures, in dB.
         min_ssim: of pictures, up to 1.
         max_feature_distance: of pictures, as a share of the features' length; counts where an extractor is given.
+        max_flicker: of streams, see `picture_exam.flicker`.
     """
 
     max_drop: float = 0.005
@@ -34,6 +35,7 @@ class Budget:
     min_psnr: float = 40.0
     min_ssim: float = 0.98
     max_feature_distance: float = 0.05
+    max_flicker: float = 0.01
 
     def refuses(self, mark: Mark) -> str:
         """Why a graph with this mark may not stay, or ''."""
@@ -46,6 +48,8 @@ class Budget:
             return f"SSIM {numbers['ssim']:.4f}, less than {self.min_ssim:g}"
         if not numbers.get("features", 0.0) <= self.max_feature_distance:
             return f"features differ by {numbers['features']:.4f}, more than {self.max_feature_distance:g}"
+        if not numbers.get("flicker", 0.0) <= self.max_flicker:
+            return f"flicker {numbers['flicker']:.4f}, more than {self.max_flicker:g}"
         return ""
 
     def too_far(self, psnr: float | None) -> str:
@@ -58,7 +62,8 @@ class Budget:
         if "psnr" not in numbers:
             return mark.drop
         beyond = [mark.drop * 10 ** (self.min_psnr / 20), (1 - numbers.get("ssim", 1.0)) / max(1 - self.min_ssim, 1e-9),
-                  numbers.get("features", 0.0) / max(self.max_feature_distance, 1e-9)]
+                  numbers.get("features", 0.0) / max(self.max_feature_distance, 1e-9),
+                  numbers.get("flicker", 0.0) / max(self.max_flicker, 1e-9)]
         return max(beyond)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,17 @@ EXPECTED = f"a dataset YAML (its train split), a folder of pictures, a video, or
 
 Named = tuple[str, NDArray[Any]]
 """A frame's name and its (H, W, 3) uint8 BGR."""
+Part = Callable[[NDArray[Any]], NDArray[Any]]
+"""What of a picture is used."""
+
+
+def whole(image: NDArray[Any]) -> NDArray[Any]:
+    """All of it."""
+    return image
 
 
 def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: int = FRAMES,
-                     hold_back: bool = False) -> Calibration:
+                     hold_back: bool = False, part: Part = whole) -> Calibration:
     """Reads frames evenly spread over a source and fits them as the runtime will.
 
     Args:
@@ -38,6 +45,7 @@ def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: in
         fit: how frames of another size are fitted.
         count: at most so many frames.
         hold_back: also gives frames that lie between those used, where there are any.
+        part: what of a picture is used; of videos all of it is.
 
     Raises:
         ExportError: no source, or nothing in it.
@@ -48,7 +56,7 @@ def read_calibration(text: str, size_hw: tuple[int, int], fit: Fit, *, count: in
                           do="name it with --calibration PATH, or leave int8 out of --precision")
     used: list[Named] = []
     held: list[Named] = []
-    for i, (name, image) in enumerate(_read(text, size_hw, fit, 2 * count if hold_back else count)):
+    for i, (name, image) in enumerate(_read(text, "train", size_hw, fit, 2 * count if hold_back else count, part)):
         h, w = image.shape[:2]
         if min(h, w) < SMALLEST_PICTURE:
             raise DataError(f"calibration picture '{name}' of '{text}'", got=f"{w}x{h}",
@@ -76,17 +84,17 @@ def check_calibration(text: str, count: int = FRAMES) -> None:
     read_calibration(text, SMALLEST_SCENE_WH[::-1], Fit(), count=count)
 
 
-def _read(text: str, size_hw: tuple[int, int], fit: Fit, count: int) -> Iterator[Named]:
-    """At most `count` named pictures of any size, evenly spread over the source."""
+def _read(text: str, split: str, size_hw: tuple[int, int], fit: Fit, count: int, part: Part) -> Iterator[Named]:
+    """At most `count` named pictures of any size, evenly spread over the source, of a data set over a split of it."""
     path = Path(text)
     if _is_dataset(text):
-        yield from _from_dataset(text, "train", size_hw, count)
+        yield from ((name, part(image)) for name, image in _from_dataset(text, split, size_hw, count))
     elif path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
         if not files:
             raise ExportError(f"calibration folder '{text}'", got="no picture in it", expected=" ".join(PICTURES))
         for i in spread(len(files), count):
-            yield files[i].relative_to(path).as_posix(), read_picture(files[i])
+            yield files[i].relative_to(path).as_posix(), part(read_picture(files[i]))
     elif kind_of(text) in ("video", "image"):
         with open_source(text) as source:
             frames = ((str(frame.index), pixels.fit(frame.image, size_hw, fit)) for frame in source)
@@ -99,14 +107,16 @@ def _is_dataset(text: str) -> bool:
     return text.startswith("synthetic:") or Path(text).suffix.lower() in (".yaml", ".yml")
 
 
-def pictures_of(text: str, split: str, size_hw: tuple[int, int], fit: Fit, count: int) -> list[NDArray[Any]]:
-    """Pictures (H, W, 3) uint8 BGR spread over a data set's split, fitted; labels are not looked at.
+def pictures_of(text: str, split: str, size_hw: tuple[int, int], fit: Fit, count: int,
+                part: Part = whole) -> list[NDArray[Any]]:
+    """Pictures (H, W, 3) uint8 BGR spread over a data set's split, a folder or a video, fitted; labels are not looked
+    at.
 
     Raises:
-        DataError: it cannot be read.
+        ExportError, DataError, SourceError: it cannot be read.
     """
     return [np.ascontiguousarray(pixels.fit(image, size_hw, fit))
-            for _, image in _from_dataset(text, split, size_hw, count)]
+            for _, image in _read(text, split, size_hw, fit, count, part)]
 
 
 def _from_dataset(text: str, split: str, size_hw: tuple[int, int], count: int) -> Iterator[Named]:
@@ -144,9 +154,10 @@ def training_data(text: str, named: str | None) -> str:
     """What to calibrate on: what was named, else the training's data where it is still at hand, else ''."""
     if named is not None:
         return named
+    if not _is_dataset(text):
+        return text if Path(text).exists() and text else ""
     try:
-        if text:
-            open_dataset(text, "train")
+        open_dataset(text, "train")
     except EpeeError:
         return ""
     return text

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..runtime.errors import ExportError
-from ..runtime.manifest import Fit, Manifest, TensorSpec, Variant
+from ..runtime.manifest import Fit, Manifest, TensorSpec, Tiling, Variant
 from .samples import Sample, Supply
 
 Answer = Callable[[Sample], Mapping[str, NDArray[Any]]]
@@ -32,6 +32,8 @@ class Candidate:
         data: what it was trained on, as `--data` takes it, or '' where nobody knows.
         provenance: where it comes from.
         inner: the float tensor inside the graph that parity compares, '' where it has none (a ready ArgMax).
+        tiling: as in the manifest.
+        run: samples of the supply are runs of so many consecutive frames of a stream; 1 where they have no order.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Candidate:
     data: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     inner: str = ""
+    tiling: Tiling | None = None
+    run: int = 1
 
     @property
     def output(self) -> TensorSpec:
@@ -73,4 +77,4 @@ class Candidate:
         return Manifest(
             name=self.name, task=self.task, variants=tuple(variants), fit=self.fit, classes=self.names,
             colours=self.colours, ignore=self.ignore, provenance={**self.provenance, **facts},
-            extra=records or {}, inputs=self.inputs, outputs=self.outputs)
+            extra=records or {}, inputs=self.inputs, outputs=self.outputs, tiling=self.tiling)

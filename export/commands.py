@@ -25,14 +25,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
                         "float .onnx file (with --task and --classes)")
     parser.add_argument("--out", required=True, metavar="B.epee", help="the bundle's folder")
     parser.add_argument("--size", metavar="WxH", help="size of the frames (default: the training's, or the "
-                        "ONNX graph's where it is fixed); a generator has its own")
+                        "ONNX graph's where it is fixed); generators and animators have their own")
     parser.add_argument("--precision", type=words, metavar="P",
                         help="fp32, fp16, int8, or an INT8 variant by name (int8-u8s8 for x86 CPUs, int8-s8s8 for "
                         "TensorRT, int8-u8s8-rr for x86 without VNNI), with commas; fp32 is always there "
                         "(default: fp32, and with --calibration fp32,fp16,int8)")
     parser.add_argument("--data", metavar="D.yaml", help="dataset whose validation pictures parity and INT8's drop "
-                        "are measured on (default: the training's where it is at hand, else synthetic scenes for "
-                        "parity and frames of --calibration for INT8)")
+                        "are measured on; for a translator or an enhancer also a folder or a video (default: the "
+                        "training's where it is at hand, else synthetic scenes for parity and frames of --calibration "
+                        "for INT8)")
     parser.add_argument("--calibration", metavar="PATH", help="what INT8's ranges come from: a dataset YAML (its "
                         "train split), a folder of pictures, a video, or synthetic:street (default: the training's "
                         "data; a generator takes drawn latents, and no calibration)")

@@ -24,11 +24,8 @@ from ..train.networks.generator import Generator
 from .candidate import Answer, Candidate
 from .latents import LatentSupply
 from .samples import Sample
-from .tensors import IMAGE, image_spec, latent_specs
+from .tensors import IMAGE, LEVELS, image_spec, latent_specs
 from .to_onnx import multiply_adds, to_onnx, without_output
-
-LEVELS = "levels"
-"""The grey levels before they are rounded: what parity compares."""
 
 
 class FusedGenerator(nn.Module):

@@ -51,7 +51,8 @@ class Quantizer:
 
     Attributes:
         model: the float graph, prepared.
-        layers: names of the nodes that may be computed in bytes, heavy and light, tail apart.
+        layers: names of the nodes that may be computed in bytes, heavy and light, without the tail and without what
+            leads to a further output: what is carried to the next frame would gather the rounding of all frames.
         engine: who does it.
         calibrators: see Engine.
     """
@@ -71,7 +72,7 @@ class Quantizer:
             raise ExportError("calibration samples", got="none", expected="at least one")
         check_engine(engine)
         self.model = _prepared(model)
-        tail = _tail(self.model)
+        tail = _tail(self.model) | _carrying(self.model)
         self.layers = tuple(n.name for n in self.model.graph.node
                             if n.op_type in HEAVY + LIGHT and n.name not in tail)
         file, _, name = ENGINES[engine].partition(":")
@@ -131,6 +132,17 @@ def _finished(model: Any) -> Any:
     model.producer_name, model.producer_version = "epee", ""
     onnx.checker.check_model(model)
     return model
+
+
+def _carrying(model: Any) -> set[str]:
+    """Names of the nodes that lead to an output after the first."""
+    needed = {output.name for output in list(model.graph.output)[1:]}
+    found = set()
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            found.add(node.name)
+    return found
 
 
 def _tail(model: Any) -> set[str]:

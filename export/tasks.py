@@ -36,7 +36,10 @@ class Task:
 
 
 TASKS = {"segment": Task("segmenter:from_trained", "frames:check"),
-         "generate": Task("generator:from_trained", "latents:check")}
+         "translate": Task("pictures:from_trained", "pictures:check"),
+         "enhance": Task("pictures:from_trained", "pictures:check"),
+         "generate": Task("generator:from_trained", "latents:check"),
+         "animate": Task("animator:from_trained", "latents:check")}
 
 
 def task_of(name: str) -> Task:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ..runtime.manifest import TensorSpec
 
 FRAME, MASK, IMAGE, LOGITS = "frame", "mask", "image", "logits"
-LATENT, LABEL, TRUNCATION = "z", "label", "truncation"
+LEVELS = "levels"
+"""A picture's grey levels before they are rounded: what parity compares."""
+LATENT, LABEL, TRUNCATION, STATE = "z", "label", "truncation", "state"
 
 
 def frame_spec(size_hw: tuple[int, int], batch: int | None = None) -> TensorSpec:

@@ -13,11 +13,15 @@ from .backends import Session
 from .errors import DataError
 from .frames import Arrays, Frame, Result
 from .manifest import Manifest, TensorSpec
+from .sources import notice
+from .tiles import Tiles, tiled
 from .timing import timed
 from .turns import Turns
 
 ANY_SIDE = 64
 """Height and width of warm-up frames where any size will do."""
+MOST_TURNS, CLOSED = 12, 1e-3
+"""Unseen turns of a loop at most, and when two turns leave the same behind."""
 
 
 class Engine:
@@ -52,26 +56,45 @@ class Engine:
         if last:
             self.session.close()
 
-    def answer(self, frame: Frame, carried: Arrays) -> Result:
+    def answer(self, frame: Frame, carried: Arrays, tiles: Tiles | None = None) -> Result:
         """What the network says of a frame.
 
         Args:
             carried: what the frame before left for this one, by input's name, empty for the first; this one leaves its
                 own there. A stream that carries something has one frame in work at a time.
+            tiles: see `tiles.tiled`.
 
         Raises:
             DataError: the model takes no such frames.
         """
         times_ms = {"decode": frame.decode_ms} if frame.decode_ms else {}
+        frame = tiled(frame, self.manifest, tiles)
         feeds = frame.feeds(self.manifest, times_ms)
         if self._carried:
-            rows = len(next(iter(feeds.values())))
-            feeds |= {spec.name: carried[spec.name] if carried else _nothing(spec, rows)
-                      for spec in self._carried.values()}
+            carried |= carried or self._beginning(frame, len(next(iter(feeds.values()))))
+            feeds |= carried
         with timed(times_ms, "infer"):
-            outputs = self.turns(feeds)
-        carried |= {spec.name: outputs[name] for name, spec in self._carried.items()}
-        return Result(frame, frame.own(outputs), self.manifest, times_ms)
+            answers = [self.turns(part) for part in frame.parts(feeds)]
+        carried |= {spec.name: answers[0][name] for name, spec in self._carried.items()}
+        outputs = frame.own(answers[0] if len(answers) == 1 else _together(answers), times_ms)
+        return Result(frame, outputs, self.manifest, times_ms)
+
+    def _beginning(self, frame: Frame, rows: int) -> Arrays:
+        """What the first frame of a stream finds of what is carried: zeros; or, in a loop, what its last frame leaves.
+
+        A loop is gone through unseen until a further turn changes nothing, so that it closes.
+        """
+        state = {spec.name: _nothing(spec, rows) for spec in self._carried.values()}
+        for turn in range(MOST_TURNS):
+            old = state
+            for feeds in frame.before():
+                outputs = self.turns(feeds | state)
+                state = {spec.name: outputs[name] for name, spec in self._carried.items()}
+            if old is state or (turn and _apart(state, old) <= CLOSED):  # the very same where nothing was before
+                return state
+        notice(f"'{self.manifest.name}' forgets too slowly for this loop: after {MOST_TURNS} turns it does not quite "
+               "close")
+        return state
 
 
 def warm_up(engine: Engine, runs: int = 2) -> None:
@@ -82,8 +105,18 @@ def warm_up(engine: Engine, runs: int = 2) -> None:
         list(pool.map(lambda _: engine.turns(feeds), range(runs * engine.session.depth)))
 
 
+def _together(answers: list[Arrays]) -> Arrays:
+    """Several runs' outputs as one batch."""
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def _apart(state: Arrays, old: Arrays) -> float:
+    """The largest difference of two states, as a share of the largest number in them."""
+    return max(float(np.abs(state[name] - old[name]).max() / (np.abs(state[name]).max() + 1e-9)) for name in state)
+
+
 def _nothing(spec: TensorSpec, rows: int) -> NDArray[Any]:
-    """What the first frame of a stream finds of what is carried: zeros."""
+    """Zeros of what is carried."""
     if None in spec.shape[1:]:
         raise DataError(f"input '{spec.name}', which is carried from frame to frame", got=f"shape {spec.shape}",
                         expected="a size that is fixed but for the batch", do="export it again")

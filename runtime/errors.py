@@ -68,6 +68,7 @@ INSTALL = {
     "ncnn": "pip install 'epee[ncnn]'",
     "torch": "pip install 'epee[train]'",
     "safetensors": "pip install 'epee[train]'",
+    "lightning_fabric": "pip install 'epee[distributed]'",
     "tensorboard": "pip install 'epee[train]'",
     "onnx": "pip install 'epee[export]'",
     "onnxscript": "pip install 'epee[export]'",

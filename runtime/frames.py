@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -72,8 +72,20 @@ class Frame:
                 fitted = pixels.fit(fitted, spec.size_hw, manifest.fit)
         return {spec.name: np.ascontiguousarray(fitted)[None]}
 
-    def own(self, outputs: Arrays) -> Arrays:
-        """The outputs for what `feeds` gave, as its Result has them: without the batch axis."""
+    def before(self) -> Iterator[Arrays]:
+        """What a network that carries something has seen before a stream's first frame, over and over: nothing."""
+        return iter(())
+
+    def parts(self, feeds: Arrays) -> Iterable[Arrays]:
+        """What goes through the network together: all of it."""
+        return (feeds,)
+
+    def own(self, outputs: Arrays, times_ms: dict[str, float]) -> Arrays:
+        """The outputs for what `feeds` gave, as its Result has them: without the batch axis.
+
+        Args:
+            times_ms: gets the stages that this takes.
+        """
         return {name: array[0] for name, array in outputs.items()}
 
     def look(self, image: NDArray[Any]) -> NDArray[Any]:
@@ -90,7 +102,8 @@ class Result:
         outputs: the network's outputs by name for this one frame, at the network's size (no batch axis; of `Latents`,
             whose grid is a batch, with one).
         manifest: the model's description: classes, colours, fit.
-        times_ms: milliseconds spent by stage: `decode`, `fit` (where sizes differ), `infer`, `overlay` (once drawn).
+        times_ms: milliseconds spent by stage: `decode`, `fit` or `tile` (where sizes differ), `infer`, `join` (of
+            tiles), `overlay` (once drawn).
     """
 
     frame: Frame
@@ -102,8 +115,8 @@ class Result:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width of the frame, or of the picture that was made where the source gave none."""
-        if self.frame.image.size:
+        """Height and width of what one looks at: of the frame, or of the picture that the network made."""
+        if "image" not in self.outputs:
             return self.frame.size_hw
         return int(self.picture.shape[0]), int(self.picture.shape[1])
 

@@ -19,7 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is generated")
     group.add_argument("--walk", choices=("slerp", "none"),
                        help="slerp: from one latent to the next along a great circle; none: independent latents, by "
-                            "(seed, 0), (seed, 1) … (default: slerp)")
+                            "(seed, 0), (seed, 1) …; an animator's are the noise that moves it (default: slerp, for an "
+                            "animator none)")
     group.add_argument("--walk-frames", type=int, metavar="N", help="frames from one latent to the next (default: 30)")
     group.add_argument("--loop", action="store_true", default=None,
                        help=f"the walk closes without a seam after --frames N (default: {LEGS} legs)")
@@ -58,14 +59,19 @@ def source_text(args: argparse.Namespace, given: dict[str, Any]) -> str:
 
     Raises:
         ConfigError: a value that makes no sense.
+        BundleError: no such bundle.
     """
+    from .bundle import Bundle
     from .errors import ConfigError
     from .sinks import parse_sink
     from .sources.latent_options import LatentOptions, parse_grid
 
     kinds = {parse_sink(text)[0] for text in args.sink}
     values: dict[str, Any] = dict(given)
-    way = "seeds" if values.pop("walk", "slerp") == "none" else "walk"
+    if args.bundle is not None and Bundle.open(args.bundle).manifest.carried:
+        way = {"slerp": "walk"}.get(values.pop("walk", "none"), "noise")
+    else:
+        way = "seeds" if values.pop("walk", "slerp") == "none" else "walk"
     if values.pop("loop", False):
         values["loop"] = args.frames or LEGS * values.get("walk_frames", LatentOptions.walk_frames)
     if "grid_wh" in values:

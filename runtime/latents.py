@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,11 +79,14 @@ class Latents(Frame):
         inputs: what the network is given, by name, (n, …) each, n being the grid's count. Nothing writes into it.
         grid: how n pictures become one.
         told: what events say of it, e.g. seed and labels.
+        turn: the inputs of one turn of a loop that it is part of, frame after frame; None in a stream that never
+            closes.
     """
 
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     grid: Grid = field(default_factory=Grid)
     told: Mapping[str, Any] = field(default_factory=dict)
+    turn: Callable[[], Iterator[Arrays]] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -94,7 +97,11 @@ class Latents(Frame):
         """The inputs as they are; the source has made them for this model."""
         return dict(self.inputs)
 
-    def own(self, outputs: Arrays) -> Arrays:
+    def before(self) -> Iterator[Arrays]:
+        """One turn of the loop, where there is one."""
+        return iter(()) if self.turn is None else self.turn()
+
+    def own(self, outputs: Arrays, times_ms: dict[str, float]) -> Arrays:
         """All of the batch."""
         return outputs
 

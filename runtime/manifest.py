@@ -17,7 +17,8 @@ from .errors import BundleError
 FORMAT = 1
 KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
 TASKS = ("segment", "translate", "enhance", "generate", "animate", "features")
-FIT_MODES = ("stretch", "letterbox", "crop")
+TILE = "tile"
+FIT_MODES = ("stretch", "letterbox", "crop", TILE)
 NEXT = "next_"
 """Before an input's name it names the output that is carried to it; see `Manifest.carried`."""
 INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
@@ -55,7 +56,8 @@ class Fit:
     """How a frame of another size is brought to the network's size (see `pixels.fit`).
 
     Attributes:
-        mode: `stretch` (both axes alone), `letterbox` (whole frame, borders filled), `crop` (centre, aspect kept).
+        mode: `stretch` (both axes alone), `letterbox` (whole frame, borders filled), `crop` (centre, aspect kept),
+            `tile` (not at all: it goes through in parts that overlap, see `Tiling`).
         interpolation: `linear`, `area`, `nearest` or `cubic`.
     """
 
@@ -68,6 +70,19 @@ class Fit:
         if self.interpolation not in INTERPOLATIONS:
             raise BundleError("manifest 'fit.interpolation'", got=repr(self.interpolation),
                               expected=" or ".join(INTERPOLATIONS))
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a network that makes pictures of frames may be given a frame in parts (see `tiles`).
+
+    Attributes:
+        reach: an output pixel sees so many input pixels beside its own, each way, at most.
+        step: parts begin at multiples of so many pixels.
+    """
+
+    reach: int
+    step: int = 1
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,7 @@ class Manifest:
         colours: (r, g, b) by id.
         ignore: the label id that scores leave out, or None.
         provenance: where it comes from: preset, data, seed, scores, versions.
+        tiling: how frames may be given in parts, or None where they may not.
     """
 
     name: str
@@ -142,6 +158,7 @@ class Manifest:
     ignore: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    tiling: Tiling | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -173,6 +190,8 @@ class Manifest:
         """Gives the dictionary that `manifest.json` holds, unknown fields of the original included."""
         body = dataclasses.asdict(self)
         extra = body.pop("extra")
+        if self.tiling is None:
+            del body["tiling"]
         for v in body["variants"]:
             v.update(v.pop("extra"))
         return {"format": FORMAT, **body, **extra}
@@ -215,6 +234,7 @@ def _read_manifest(cls: type[Manifest], data: dict[str, Any]) -> Manifest:
         "outputs": tuple(_tensor(t) for t in data["outputs"]),
         "variants": variants,
         "fit": _record(Fit, data.get("fit", {})),
+        "tiling": _record(Tiling, data["tiling"]) if data.get("tiling") else None,
         "classes": tuple(data.get("classes", ())),
         "colours": tuple((int(r), int(g), int(b)) for r, g, b in data.get("colours", ())),
         "requires": tuple(data.get("requires", ()))})

@@ -33,6 +33,7 @@ from .frames import Arrays, Frame, Result
 from .manifest import Manifest
 from .sources import Opened, Source, open_source
 from .stream import Crew
+from .tiles import Tiles
 from .timing import cpus, now_s
 
 MOST_IN_FLIGHT = 4
@@ -64,17 +65,18 @@ class Model:
         """What the bundle says of itself; another one after `swap`."""
         return self._engine.manifest
 
-    def __call__(self, image: NDArray[Any] | Frame) -> Result:
+    def __call__(self, image: NDArray[Any] | Frame, *, tiles: Tiles | None = None) -> Result:
         """What the network says of one frame.
 
         Args:
             image: (H, W, 3) uint8 BGR of any size; grey, BGRA and uint16 arrays are expanded (`pixels.expand`).
+            tiles: a frame of another size than the network's goes through in tiles; None leaves it to the bundle.
 
         Raises:
-            DataError: another shape or type, or a model that takes no frames.
+            DataError: another shape or type, a model that takes no frames, or no tiles.
         """
         frame = image if isinstance(image, Frame) else Frame(pixels.expand(np.asarray(image)), captured_s=now_s())
-        return self._answer(frame, self._enter(), {})
+        return self._answer(frame, self._enter(), {}, tiles)
 
     def generate(self, seed: int = 0, *, label: str | Sequence[str] = (), truncation: float = 1.0,
                  grid_wh: tuple[int, int] = (1, 1), scale: int = 1) -> Result:
@@ -100,7 +102,7 @@ class Model:
 
     def stream(self, source: Source | Iterable[NDArray[Any] | Frame] | str | int | os.PathLike[str], *,
                prepare: Callable[[Result], None] | None = None, limit: int | None = None,
-               stop: threading.Event | None = None) -> Iterator[Result]:
+               stop: threading.Event | None = None, tiles: Tiles | None = None) -> Iterator[Result]:
         """Results of a source's frames, in its order; frames are read and computed ahead in threads.
 
         Leaving the loop early stops the threads. An error of the source comes after all results before it. Of a live
@@ -113,18 +115,20 @@ class Model:
                 it out of order and from several threads at once.
             limit: reads at most so many frames.
             stop: ends the stream when set.
+            tiles: see `__call__`.
         """
         with ExitStack() as opened:
             if isinstance(source, (str, int, os.PathLike)):
                 source = opened.enter_context(open_source(source, manifest=self.manifest))
-            crew = opened.enter_context(self.crew(source, prepare=prepare, limit=limit, stop=stop))
+            crew = opened.enter_context(self.crew(source, prepare=prepare, limit=limit, stop=stop,
+                                                  tiles=tiles))
             if getattr(source, "live", False):
                 opened.callback(cast(Source, source).close)  # before the crew is left: a worker may wait inside it
             yield from crew
 
     def crew(self, source: Source | Iterable[NDArray[Any] | Frame], *, prepare: Callable[[Result], None] | None = None,
              keep: Callable[[Frame], bool] | None = None, limit: int | None = None,
-             stop: threading.Event | None = None) -> Crew[tuple[Frame, Engine], Result]:
+             stop: threading.Event | None = None, tiles: Tiles | None = None) -> Crew[tuple[Frame, Engine], Result]:
         """The threads behind `stream`, not yet started; an opened live source has to be closed before they are left.
 
         Args:
@@ -138,7 +142,7 @@ class Model:
             if keep is not None and not keep(frame):
                 engine.leave()
                 return None
-            result = self._answer(frame, engine, carried)
+            result = self._answer(frame, engine, carried, tiles)
             if prepare is not None:
                 prepare(result)
             return result
@@ -207,9 +211,9 @@ class Model:
             if engine is self._engine:
                 raise BackendError(f"model '{engine.manifest.name}'", got="closed already", do="open it again")
 
-    def _answer(self, frame: Frame, engine: Engine, carried: Arrays) -> Result:
+    def _answer(self, frame: Frame, engine: Engine, carried: Arrays, tiles: Tiles | None) -> Result:
         try:
-            return engine.answer(frame, carried)
+            return engine.answer(frame, carried, tiles)
         finally:
             engine.leave()
 

@@ -16,6 +16,7 @@ from .sinks import Sink, SinkEnd
 from .sources import Source, Status
 from .stats import RunStats
 from .stream import POLL_S, Crew
+from .tiles import Tiles
 from .timing import now_s
 
 LOST_EVERY_S = 1.0
@@ -34,6 +35,7 @@ class RunOptions:
         max_age_ms: a frame that is older when it would be computed, or shown, is dropped and counted.
         smooth: changes each result, in order, between the network and the sinks; None leaves it as it is.
         started_s: `now_s()` when the program began to open things; `start_ms` counts from there.
+        tiles: frames of another size than the network's go through in tiles; None leaves it to the bundle.
     """
 
     frames: int | None = None
@@ -41,6 +43,7 @@ class RunOptions:
     max_age_ms: float | None = None
     smooth: Callable[[Result], Result] | None = None
     started_s: float | None = None
+    tiles: Tiles | None = None
 
 
 def run(model: Model, source: Source, sinks: Sequence[Sink], options: RunOptions = RunOptions(), *,
@@ -108,7 +111,7 @@ class Run:
         options, live = self._options, self._source.live
         prepare = None if options.smooth is not None else self._outlets.prepare  # drawn when it is smooth
         limit = None if live or options.max_age_ms is not None else options.frames
-        return self._model.crew(self._source, prepare=prepare, limit=limit, stop=self._stop,
+        return self._model.crew(self._source, prepare=prepare, limit=limit, stop=self._stop, tiles=options.tiles,
                                 keep=self._young if options.max_age_ms is not None else None)
 
     def _deliver(self, crew: Crew[tuple[Frame, Engine], Result]) -> None:

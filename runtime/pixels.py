@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, need
-from .manifest import Fit, Manifest
+from .manifest import TILE, Fit, Manifest
 
 BORDER = 114
 """Grey level of letterbox borders."""
@@ -37,6 +37,9 @@ def place(source_hw: tuple[int, int], size_hw: tuple[int, int], mode: str) -> Pl
     """Gives the two boxes that correspond to each other under a fit mode (see `manifest.Fit`)."""
     (sh, sw), (h, w) = source_hw, size_hw
     whole, full = (0, 0, sh, sw), (0, 0, h, w)
+    if mode == TILE:
+        raise DataError("frame of a model that takes frames in tiles", got=f"{sw}x{sh} in one piece",
+                        expected=f"tiles of {w}x{h}", do="`Model` makes them; so does `tiles.tiled`")
     if mode == "stretch":
         return Placement(whole, full)
     if mode == "letterbox":

@@ -36,6 +36,13 @@ class Confusion:
         self.matrix += counts[:, :n]
         self._outside += counts[:, n]
 
+    def __add__(self, other: Confusion) -> Confusion:
+        """Both counted together; they have the same classes."""
+        both = Confusion(len(self.matrix), self.ignore)
+        both.matrix = self.matrix + other.matrix
+        both._outside = self._outside + other._outside
+        return both
+
     def iou(self) -> NDArray[np.float64]:
         """(C,) intersection over union; NaN for a class that neither labels nor answers have."""
         hit = np.diag(self.matrix).astype(np.float64)

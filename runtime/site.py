@@ -12,6 +12,7 @@ from .errors import ConfigError, EpeeError, near
 from .settings import from_dict, read_toml
 from .sinks import PLACES, parse_sink, slug
 from .sources import StreamOptions
+from .tiles import Tiles
 
 MOSAIC = "mosaic:"
 SHARED = ("web", "null")
@@ -31,6 +32,8 @@ class Camera:
         backend, precision, threads: see `open_model`.
         max_age_ms: older frames are dropped and counted; None drops none.
         smooth: whether masks are smoothed over time, see `smoothing`.
+        tile: whether frames of another size than the network's go through in tiles, see `tiles`.
+        overlap: pixels that tiles share at least; says `tile`, too. None takes what the network needs.
         rtsp, open_timeout_s, read_timeout_s, give_up_s, hardware, credentials: see `StreamOptions`.
         seed: of a synthetic source or of latents.
         frames, seconds: limits; None is none.
@@ -45,6 +48,8 @@ class Camera:
     threads: int = 0
     max_age_ms: float | None = None
     smooth: bool = False
+    tile: bool = False
+    overlap: int | None = None
     rtsp: str = "tcp"
     open_timeout_s: float = 5.0
     read_timeout_s: float = 5.0
@@ -60,10 +65,15 @@ class Camera:
             parse_sink(text.removeprefix(MOSAIC))
         if len(set(self.sinks)) < len(self.sinks):
             raise ConfigError("sinks", got="the same one twice", expected="different ones", do="leave one out")
-        for name, least in (("threads", 0), ("max_age_ms", 0), ("frames", 1), ("seconds", 0)):
+        for name, least in (("threads", 0), ("max_age_ms", 0), ("frames", 1), ("seconds", 0), ("overlap", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"'{name}'", got=value, expected=f"{least} or more")
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """How its frames go through in tiles; None leaves it to the bundle."""
+        return Tiles(self.overlap) if self.tile or self.overlap is not None else None
 
     def stream_options(self, wait: bool) -> StreamOptions:
         """How its source is opened; with `wait`, one that is not there yet is waited for."""

@@ -1,4 +1,4 @@
-"""Ways through a generator's latents: walks from one keyframe to the next, and independent draws.
+"""Ways through a generator's latents: walks from one keyframe to the next, independent draws, and an animator's noise.
 
 A latent is drawn by a seed and its own number alone, so that the same seed gives the same pictures in every run, on
 every backend and in every grid.
@@ -57,6 +57,28 @@ class Seeds:
     def turns(self, index: int) -> NDArray[np.int64]:
         """See Way: picture after picture."""
         return index * self._tiles + np.arange(self._tiles)
+
+
+class Noise:
+    """What moves an animator: a new latent with each frame, frame k's of tile i drawn by (seed, k, i).
+
+    Args:
+        size: length Z of a latent.
+        tiles: latents a frame, n.
+        loop: after so many frames the same latents come again; 0 never repeats them.
+    """
+
+    def __init__(self, seed: int, size: int, tiles: int, loop: int = 0) -> None:
+        self._seed, self._size, self._tiles, self._loop = seed, size, tiles, loop
+
+    def latents(self, index: int) -> NDArray[np.float32]:
+        """See Way."""
+        number = index % self._loop if self._loop else index
+        return np.stack([draw(self._seed, number, tile, self._size) for tile in range(self._tiles)])
+
+    def turns(self, index: int) -> NDArray[np.int64]:
+        """See Way: each tile keeps its own."""
+        return np.arange(self._tiles)
 
 
 class Walk:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..runtime.errors import TrainingError
 from ..runtime.manifest import Fit
 from .config import from_dict
+from .networks.animator import Animator, AnimatorConfig
 from .networks.extractor import Extractor, ExtractorConfig
 from .networks.generator import Generator, GeneratorConfig
 from .networks.segmenter import Segmenter, SegmenterConfig
@@ -35,6 +36,7 @@ NETWORKS: dict[str, tuple[Any, type[Any]]] = {
     "generate": (Generator, GeneratorConfig),
     "translate": (Translator, TranslatorConfig),
     "enhance": (Upscaler, UpscalerConfig),
+    "animate": (Animator, AnimatorConfig),
     "features": (Extractor, ExtractorConfig),
 }
 """Task -> (network, its configuration)."""

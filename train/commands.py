@@ -7,12 +7,15 @@ import importlib
 from typing import Any
 
 from ..runtime.cli import Command, Report, add_common
+from ..runtime.errors import ConfigError
+from .options import started_processes
 
 TASKS: dict[str, tuple[str, str]] = {
     "segment": ("segment_command", "train a segmentation network on labelled pictures"),
     "generate": ("generate_command", "train a generator on a folder or a zip of pictures"),
     "translate": ("translate_command", "train a translator: pictures into pictures, by pairs or in a style"),
     "enhance": ("enhance_command", "train an enhancer: larger, cleaner or sharper pictures"),
+    "animate": ("animate_command", "train an animator: short video of its own, from folders of clips or videos"),
     "features": ("features_command", "train a feature extractor, to score generators by"),
 }
 """Name -> (module with `arguments` and `run`, one line of help)."""
@@ -27,6 +30,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> Report:
+    if args.task != "segment" and started_processes() > 1:
+        raise ConfigError(f"train {args.task}", got=f"{started_processes()} processes by torchrun", expected="one",
+                          do="only `train segment` is trained by several; start it without torchrun")
     report: Report = _module(TASKS[args.task][0]).run(args)
     return report
 

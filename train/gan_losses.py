@@ -1,6 +1,7 @@
 """The adversarial losses and gradient penalties, and nothing else: no logging, no devices, no files.
 
-`real` and `fake` are the discriminator's scores D(x) and D(G(z)), (N,) float each; every loss is a mean over pairs.
+`real` and `fake` are the discriminator's scores D(x) and D(G(z)), (N,) float each, or (N, k) of k discriminators; every
+loss is a mean over pairs.
 """
 
 from __future__ import annotations
@@ -59,20 +60,20 @@ def zero_centred(scores: Tensor, images: Tensor) -> Tensor:
     Mescheder 2018, arXiv 1801.04406; the loss takes gamma / 2 times it. It can be differentiated again.
 
     Args:
-        scores: (N,) float, of `images`.
+        scores: (N,) float, of `images`; or (N, k) of k discriminators, whose penalties are added.
         images: (N, 3, H, W) float, -1 to 1, a leaf that requires gradients.
     """
-    return _gradient(scores, images).square().sum(1).mean()
+    return torch.stack([squares.mean() for squares in _squares(scores, images)]).sum()
 
 
 def one_centred(scores: Tensor, images: Tensor) -> Tensor:
     """Mean over the pictures of (|dD/dx| - 1)^2 (Gulrajani 2017, arXiv 1704.00028); the loss takes lambda times it.
 
     Args:
-        scores: (N,) float, of `images`.
+        scores: (N,) float, of `images`, or (N, k), as for `zero_centred`.
         images: (N, 3, H, W) float, as `between` gives them.
     """
-    return ((_gradient(scores, images).square().sum(1) + 1e-12).sqrt() - 1.0).square().mean()
+    return torch.stack([((squares + 1e-12).sqrt() - 1.0).square().mean() for squares in _squares(scores, images)]).sum()
 
 
 def between(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
@@ -80,7 +81,10 @@ def between(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
     return torch.lerp(real, fake, share.view(-1, 1, 1, 1)).detach().requires_grad_()
 
 
-def _gradient(scores: Tensor, images: Tensor) -> Tensor:
-    """dD/dx for each picture, (N, 3 H W) in the scores' dtype, with a graph of its own."""
-    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return gradient.to(scores.dtype).flatten(1)
+def _squares(scores: Tensor, images: Tensor) -> list[Tensor]:
+    """|dD/dx|^2 for each picture, (N,) in the scores' dtype, with a graph of its own; for each discriminator."""
+    squares = []
+    for column in scores.unbind(1) if scores.ndim == 2 else (scores,):
+        (gradient,) = torch.autograd.grad(column.sum(), images, create_graph=True)
+        squares.append(gradient.to(scores.dtype).flatten(1).square().sum(1))
+    return squares

@@ -62,8 +62,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of calls, a row and round")
     args = parser.parse_args()
     bundle = Bundle.open(args.bundle)
-    if bundle.manifest.task != "generate":
-        raise SystemExit(f"epee: bundle '{args.bundle}': got task {bundle.manifest.task}, expected task generate")
+    if bundle.manifest.task not in ("generate", "animate"):
+        raise SystemExit(f"epee: bundle '{args.bundle}': got task {bundle.manifest.task}, expected task generate or "
+                         "animate")
     rows = [Row(backend, variant.name, int(batch)) for backend in args.backend.split(",")
             for variant in candidates(bundle, backend) if variant.kind == "onnx" for batch in args.batch.split(",")]
     measure(bundle, rows, args.rounds, args.seconds, args.threads)
@@ -109,7 +110,7 @@ def render(bundle: Bundle, rows: list[Row], threads: int) -> list[str]:
 
 
 def drawn(manifest: Manifest, count: int) -> dict[str, NDArray[Any]]:
-    """Latents, labels in turn, and no truncation, by tensor name.
+    """Latents, labels in turn, no truncation, and of an animator the state of a beginning, by tensor name.
 
     Raises:
         DataError: the bundle takes something else.
@@ -119,12 +120,14 @@ def drawn(manifest: Manifest, count: int) -> dict[str, NDArray[Any]]:
         if spec.name == "z":
             shape = (count, spec.shape[1] or 1)
             given["z"] = np.random.default_rng(SEED).standard_normal(shape).astype(np.float32)
+        elif spec in manifest.carried.values():
+            given[spec.name] = np.zeros((count, *(size or 1 for size in spec.shape[1:])), spec.dtype)
         elif spec.name in ("label", "truncation"):
             values = np.arange(count) % classes if spec.name == "label" else np.ones(count)
             given[spec.name] = values.astype(spec.dtype)
         else:
             raise DataError(f"input '{spec.name}' of bundle '{manifest.name}'", got="unknown",
-                            expected="z, label or truncation")
+                            expected="z, label, truncation, or what is carried")
     return given
 
 

@@ -1,6 +1,7 @@
-"""`latents:walk` and `latents:seeds`: what a generator makes its pictures of; see `latent_options` for what they take.
+"""`latents:walk`, `latents:seeds`, `latents:noise`: what a generator makes its pictures of.
 
-The same text and seed give the same latents, whatever is done with them.
+`latent_options` says what they take. The same text and seed give the same latents, whatever is done with
+them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError, SourceError, near
+from ..frames import Arrays
 from ..latents import NOTHING, Grid, Latents
 from ..manifest import NEXT, Manifest, TensorSpec
 from ..timing import now_s
-from ..walks import Seeds, Walk, Way
+from ..walks import Noise, Seeds, Walk, Way
 from . import Opened
 from .latent_options import LatentOptions, parse, spelled
 
@@ -63,6 +65,7 @@ class LatentSource(Opened):
                               expected="a free batch", do="leave --grid out, or export it again")
         size, seed = int(z.shape[1] or 0), options.seed
         self._way: Way = (Seeds(seed, size, n) if options.way == "seeds"
+                          else Noise(seed, size, n, options.loop) if options.way == "noise"
                           else Walk(seed, size, n, options.walk_frames, options.loop, bool(options.label)))
         self._fixed: dict[str, NDArray[Any]] = {}
         if "truncation" in self._specs:
@@ -88,15 +91,25 @@ class LatentSource(Opened):
         self._over.set()
 
     def _latents(self, index: int, begun_s: float) -> Latents:
-        inputs = {"z": self._way.latents(index).astype(self._specs["z"].dtype, copy=False), **self._fixed}
+        inputs = self._inputs(index)
         told: dict[str, Any] = {"seed": self._options.seed, "truncation": self._options.truncation}
+        if "label" in inputs:
+            told["labels"] = [self._names[i] for i in inputs["label"]]
+        name = f"seed{self._options.seed}-{index:06d}" if self._options.way == "seeds" else f"{index:06d}"
+        return Latents(NOTHING, index, self.name, begun_s, name, index / self._options.fps, inputs=inputs,
+                       grid=self._grid, told=told, turn=self._turn if self._options.loop else None)
+
+    def _inputs(self, index: int) -> Arrays:
+        """What the network is given for a frame, but for what is carried."""
+        inputs = {"z": self._way.latents(index).astype(self._specs["z"].dtype, copy=False), **self._fixed}
         if "label" in self._specs:
             labels = self._classes[self._way.turns(index) % len(self._classes)]
             inputs["label"] = labels.astype(self._specs["label"].dtype, copy=False)
-            told["labels"] = [self._names[i] for i in labels]
-        name = f"{index:06d}" if self._options.way == "walk" else f"seed{self._options.seed}-{index:06d}"
-        return Latents(NOTHING, index, self.name, begun_s, name, index / self._options.fps, inputs=inputs,
-                       grid=self._grid, told=told)
+        return inputs
+
+    def _turn(self) -> Iterator[Arrays]:
+        """The inputs of one turn of the loop."""
+        return map(self._inputs, range(self._options.loop))
 
 
 def _inputs(manifest: Manifest) -> dict[str, TensorSpec]:

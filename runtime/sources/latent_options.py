@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ..errors import ConfigError, SourceError, near
 
-WAYS = ("walk", "seeds")
+WAYS = ("walk", "seeds", "noise")
 MOST_TRUNCATION, MOST_FPS = 2.0, 1000.0
 Number = int | float
 
@@ -21,10 +21,11 @@ class LatentOptions:
     """Which latents a generator gets, and how its pictures are shown.
 
     Attributes:
-        way: `walk` (from keyframe to keyframe, see `walks.Walk`) or `seeds` (independent ones, see `walks.Seeds`).
+        way: `walk` (from keyframe to keyframe, see `walks.Walk`), `seeds` (independent ones, see `walks.Seeds`) or
+            `noise` (what moves an animator, see `walks.Noise`).
         seed: 0 or more.
         walk_frames: frames from one keyframe to the next.
-        loop: after so many frames a walk closes and begins anew; 0 never closes it.
+        loop: after so many frames a walk closes and begins anew, or noise repeats; 0 never.
         grid_wh: columns and rows.
         scale: how many times each picture is enlarged; 0 chooses what makes the whole 256 pixels high.
         enlarge: `nearest` or `cubic`.
@@ -60,7 +61,7 @@ class LatentOptions:
         if not 0 < self.fps <= MOST_FPS:
             raise ConfigError("latents: 'fps'", got=self.fps, expected=f"above 0, at most {MOST_FPS:g}")
         if self.loop and self.way == "seeds":
-            raise ConfigError("latents: 'loop' of independent seeds", got=self.loop, expected="a walk",
+            raise ConfigError("latents: 'loop' of independent seeds", got=self.loop, expected="a walk or noise",
                               do="leave one of the two out")
 
     def text(self) -> str:

@@ -155,11 +155,11 @@ def test_options_that_do_not_fit(run_folder: Path, tmp_path: Path, options, line
 
 
 def test_another_task_is_refused(run_folder: Path) -> None:
-    trained = dataclasses.replace(load_trained(run_folder), task="animate")
-    with pytest.raises(ExportError, match="task of the checkpoint: got animate, expected segment"):
+    trained = dataclasses.replace(load_trained(run_folder), task="portray")
+    with pytest.raises(ExportError, match="task of the checkpoint: got portray, expected segment"):
         segmenter.from_trained(trained, "b")
-    with pytest.raises(ExportError, match="task of the checkpoint: got animate, expected segment, generate"):
-        task_of("animate")
+    with pytest.raises(ExportError, match="got portray, expected segment, translate, enhance, generate, animate"):
+        task_of("portray")
 
 
 def test_what_is_no_bundle_is_not_overwritten(run_folder: Path, tmp_path: Path) -> None:

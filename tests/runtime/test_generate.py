@@ -189,12 +189,24 @@ def test_the_page_shows_the_picture_and_no_classes(generator):
     (["--sink", "web:0"], "latents:walk?scale=0&pace=1"),
     (["--sink", "window", "--scale", "2"], "latents:walk?scale=2"),
     (["--label", "cat, dog"], "latents:walk?label=cat,dog")])
-def test_options_become_a_source(words, text, monkeypatch):
+def test_options_become_a_source(words, text, generator, monkeypatch):
     from epee.runtime import running
 
     seen = []
     monkeypatch.setattr(running, "run", lambda args: seen.extend(args.source) or running.Report({}))
-    assert main(["generate", "bundle", *words]) == 0
+    assert main(["generate", str(generator), *words]) == 0
+    assert seen == [text]
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    ([], "latents:noise"), (["--walk", "none", "--loop", "--frames", "7"], "latents:noise?loop=7"),
+    (["--walk", "slerp"], "latents:walk")])
+def test_an_animator_is_moved_by_noise(words, text, animator, monkeypatch):
+    from epee.runtime import running
+
+    seen = []
+    monkeypatch.setattr(running, "run", lambda args: seen.extend(args.source) or running.Report({}))
+    assert main(["generate", str(animator), *words]) == 0
     assert seen == [text]
 
 

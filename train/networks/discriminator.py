@@ -23,12 +23,14 @@ class DiscriminatorConfig:
         classes: number of classes; 0 for a discriminator without labels.
         channels: of each stage, from 4x4 up, as in the generator; more than `size` needs are left out.
         convolutions: in each stage's block, 1 or 2.
+        frames: how many pictures it looks at together, channel after channel.
     """
 
     size: int = 32
     classes: int = 0
     channels: tuple[int, ...] = (160, 128, 64, 32)
     convolutions: tuple[int, ...] = (2, 2, 1, 1)
+    frames: int = 1
 
 
 class Trunk(nn.Module):
@@ -37,7 +39,7 @@ class Trunk(nn.Module):
     The last 4x4 map is summed with a learned weight for each place and channel (R3GAN, arXiv 2501.05441), which keeps
     where things are at the price of a few weights.
 
-    Input: (N, 3, size, size) float, BGR, -1 to 1.
+    Input: (N, 3 frames, size, size) float, BGR, -1 to 1.
     Output: (N, channels[0]) float32.
     """
 
@@ -45,7 +47,7 @@ class Trunk(nn.Module):
         super().__init__()
         stages = stages_of(config.size, config.channels, config.convolutions)[::-1]
         channels = [c for c, _ in stages]
-        self.first = nn.Conv2d(3, channels[0], 3, padding=1)
+        self.first = nn.Conv2d(3 * config.frames, channels[0], 3, padding=1)
         self.widen = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(channels))
         self.blocks = nn.ModuleList(PlainBlock(c, n, SLOPE) for c, n in stages)
         self.places = nn.Parameter(torch.randn(channels[-1], FIRST_SIZE, FIRST_SIZE) / FIRST_SIZE)
@@ -62,7 +64,7 @@ class Trunk(nn.Module):
 class Discriminator(nn.Module):
     """A score for a picture, higher for real ones; with labels a projection (Miyato 2018, arXiv 1802.05637).
 
-    Input: (N, 3, size, size) float, BGR, -1 to 1; label (N,) int64, only where `classes` is not 0.
+    Input: (N, 3 frames, size, size) float, BGR, -1 to 1; label (N,) int64, only where `classes` is not 0.
     Output: (N,) float32, unbounded.
     """
 

@@ -61,6 +61,18 @@ class Translator(nn.Module):
         for layer in (*self.narrow, self.last):
             start(layer)
 
+    @property
+    def step(self) -> int:
+        """Where the input is cut, multiples of this many pixels leave what is inside as it is."""
+        return 2 ** (len(self.config.channels) - 1)
+
+    @property
+    def reach(self) -> int:
+        """How many pixels of the input an output pixel sees beside its own, each way, at most."""
+        down = sum(2**i for i in range(len(self.config.channels) - 1))
+        up = sum(2**i + 2 ** (i + 1) for i in range(len(self.config.channels) - 1))
+        return 1 + down + 2 * self.config.blocks * self.step + up + 1
+
     def forward(self, x: Tensor) -> Tensor:
         features = self.encode(x)
         y = features[-1]  # (N, channels[-1], smallest)

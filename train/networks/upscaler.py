@@ -54,14 +54,23 @@ class Upscaler(nn.Module):
         with torch.no_grad():
             self.around.weight.copy_(interpolation(config.scale))
 
+    @property
+    def reach(self) -> int:
+        """How many pixels of the input an output pixel sees beside its own, each way."""
+        return self.config.layers + 2
+
     def forward(self, x: Tensor) -> Tensor:
+        y = self.unbounded(x)
+        return y if self.training else y.clamp(0.0, 1.0)  # (N, 3, scale H, scale W)
+
+    def unbounded(self, x: Tensor) -> Tensor:
+        """The output before it is brought within 0 to 1."""
         y = F.relu(self.first(x))  # (N, channels, H, W)
         for layer in self.row:
             y = F.relu(layer(y))
         with torch.autocast(x.device.type, enabled=False):  # half of bfloat16's steps are wider than a grey level
             y = self.last(y.float()) + self.around(x.float())  # (N, 3 scale^2, H, W)
-        y = F.pixel_shuffle(y, self.config.scale) if self.config.scale > 1 else y
-        return y if self.training else y.clamp(0.0, 1.0)  # (N, 3, scale H, scale W)
+        return F.pixel_shuffle(y, self.config.scale) if self.config.scale > 1 else y  # (N, 3, scale H, scale W)
 
 
 def interpolation(scale: int) -> Tensor:

@@ -1,0 +1,107 @@
+"""Named configurations of `epee train animate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..runtime.errors import ConfigError, near
+from .diffaug import DiffAugment
+from .gan_losses import LOSSES
+from .generate_presets import ENDS, NETWORKS, SIZES
+from .health import Limits
+from .networks.animator import AnimatorConfig
+from .networks.clip_discriminator import ClipDiscriminatorConfig
+
+
+@dataclass(frozen=True)
+class AnimateConfig:
+    """An animator's training. All schedules are in fractions of the budget.
+
+    Attributes:
+        data: a folder of clips or a video, or the name of an array given to `train_animate`.
+        preset: name of the preset it started from.
+        loss: a key of `gan_losses.LOSSES`.
+        size: height and width of the frames.
+        minutes: budget in wall time of the training loop, or
+        steps: in steps.
+        batch: clips a step.
+        rate_first, rate_last: Adam's learning rate, falling from one to the other along half a cosine.
+        beta2: Adam's; beta1 is 0.
+        gamma: weight of R1 and R2, of both discriminators; 0 is none; None follows the size, as in a generator's.
+        penalised: which clips they are of: `both` real and generated ones, or `real` ones.
+        gradient_penalty: lambda of Wasserstein's penalty.
+        penalty_every: steps from one penalty to the next; its weight is multiplied by that.
+        ema_images: half-life of the averaged animator in clips seen, at most; and
+        ema_share: at most as this share of the clips seen so far.
+        grids: how many pictures of fixed noise are drawn over the budget; they become a video at the end.
+        videos: how many times a video of how it moves is written anew over the budget.
+        seed: of initial weights, order, noise and augmentation.
+        animator, discriminator, augment, limits: their own configurations.
+    """
+
+    data: str
+    preset: str = "nano"
+    loss: str = "relativistic"
+    size: int = 32
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int = 32
+    rate_first: float = 4e-4
+    rate_last: float = 1e-4
+    beta2: float = 0.99
+    gamma: float | None = None
+    penalised: str = "both"
+    gradient_penalty: float = 10.0
+    penalty_every: int = 4
+    ema_images: float = 5_000.0
+    ema_share: float = 0.05
+    grids: int = 30
+    videos: int = 6
+    seed: int = 0
+    animator: AnimatorConfig = field(default_factory=AnimatorConfig)
+    discriminator: ClipDiscriminatorConfig = field(default_factory=ClipDiscriminatorConfig)
+    augment: DiffAugment = field(default_factory=lambda: DiffAugment(flip=0.0, cutout=0.0))
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        budgets = [v for v in (self.minutes, self.steps) if v is not None]
+        if len(budgets) != 1 or budgets[0] <= 0:
+            raise ConfigError("training budget", got=f"minutes {self.minutes}, steps {self.steps}",
+                              expected="exactly one of the two, more than 0")
+        if self.batch < 2:
+            raise ConfigError("batch", got=self.batch, expected="2 or more")
+        if self.size not in SIZES:
+            raise ConfigError("size", got=self.size, expected=" or ".join(map(str, SIZES)))
+        if self.discriminator.frames < 2:
+            raise ConfigError("frames", got=self.discriminator.frames, expected="2 or more: one alone does not move")
+        if self.gamma is not None and self.gamma < 0:
+            raise ConfigError("gamma", got=self.gamma, expected="0 or more")
+        for what, name, known in (("loss", self.loss, list(LOSSES)), ("penalised", self.penalised, list(ENDS))):
+            if name not in known:
+                raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
+                                  do=near(name, known))
+
+    @property
+    def frames(self) -> int:
+        """Of a clip."""
+        return self.discriminator.frames
+
+    @property
+    def resolved_gamma(self) -> float:
+        """The weight of R1 and R2 at this size."""
+        return 0.05 * (self.size / 32) ** 3 if self.gamma is None else self.gamma
+
+
+def networks_of(preset: str, size: int, frames: int) -> tuple[AnimatorConfig, ClipDiscriminatorConfig]:
+    """The networks of a preset: those of `epee train generate`, and for how a clip moves the same again.
+
+    Raises:
+        ConfigError: there is no such preset, or not at this size.
+    """
+    if preset not in NETWORKS:
+        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
+                          do=near(preset, list(NETWORKS)))
+    if size not in NETWORKS[preset]:
+        raise ConfigError(f"size of preset '{preset}'", got=size, expected=" or ".join(map(str, NETWORKS[preset])))
+    generator, discriminator = NETWORKS[preset][size]
+    return AnimatorConfig(generator), ClipDiscriminatorConfig(frames, discriminator, discriminator)
