@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 venv=${1:-.venv}
 torch=2.13.0
-extras=cpu,openvino,ncnn,tensorrt-rtx,train,export,bench,web,mqtt,dev
+extras=cpu,openvino,ncnn,tensorrt-rtx,train,distributed,export,bench,web,mqtt,dev
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }

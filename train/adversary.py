@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..runtime.errors import ConfigError, near
-from .gan import computing, descend
+from .gan import computing
 from .gan_losses import LOSSES, between, one_centred
 from .losses import feature_matching, pseudo_cross_entropy, soft_labels
 from .networks.label_discriminator import LabelDiscriminator, LabelDiscriminatorConfig
@@ -189,12 +189,13 @@ class Adversary:
                                                                      weights)
         return terms
 
-    def learn(self, shown: Shown, chance: torch.Generator) -> dict[str, float]:
-        """One step of the discriminator; from labelled pictures alone, in `holistic` from all.
+    def teach(self, shown: Shown, chance: torch.Generator, weight: float = 1.0) -> dict[str, float]:
+        """Adds to the discriminator's gradient; from labelled pictures alone, in `holistic` from all.
 
         Args:
             shown: as the segmenter was taught with.
             chance: the only source of chance; on the CPU.
+            weight: of these pictures in the step.
 
         Returns:
             `discriminator_loss`, `discriminator_accuracy` (share of the places where the label scores higher than the
@@ -217,7 +218,7 @@ class Adversary:
             if not len(real):
                 return {}
             loss = LOSSES["hinge" if c.form == FEATURES else "nonsaturating"].discriminator(real, fake)
-        descend(self.learner.optimizer, self.network, loss)
+        (weight * loss).backward()  # type: ignore[no-untyped-call]
         return {"discriminator_loss": float(loss.detach()),
                 "discriminator_accuracy": float((real > fake).float().mean()), **values}
 

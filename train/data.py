@@ -152,14 +152,15 @@ class Batches:
         frequency: (C,) share of each class among the labelled pixels, which says what is rare; None: nothing is.
         ahead: batches made while the step before them computes. 0 where the CPU computes the steps: threads that
             augment beside it make its own threads wait for each other, and cost more than they hide.
+        slots: which pictures of each batch are given; None: all.
     """
 
     def __init__(self, store: Store, batch: int, seed: int, how: Augment, start: int = 0, *,
-                 frequency: NDArray[np.float64] | None = None, ahead: int = 0) -> None:
+                 frequency: NDArray[np.float64] | None = None, ahead: int = 0, slots: range | None = None) -> None:
         self._rare = () if frequency is None else rare_classes(frequency, how.rare)
         self._store, self._seed, self._how = store, seed, how
         self._order = Order(len(store), batch, seed)
-        self._step, self._ahead = start, ahead
+        self._step, self._ahead, self._slots = start, ahead, range(batch) if slots is None else slots
         self._pool = ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 2)), thread_name_prefix="augment")
         self._waiting: deque[list[Future[Pair]]] = deque()
 
@@ -172,8 +173,9 @@ class Batches:
         """Gives images (N, h, w, 3) uint8 BGR and masks (N, h, w) uint8, for step after step."""
         while True:
             while len(self._waiting) <= self._ahead:
-                self._waiting.append([self._pool.submit(self._make, self._step, slot, int(index))
-                                      for slot, index in enumerate(self._order(self._step))])
+                order = self._order(self._step)
+                self._waiting.append([self._pool.submit(self._make, self._step, slot, int(order[slot]))
+                                      for slot in self._slots])
                 self._step += 1
             pairs = [future.result() for future in self._waiting.popleft()]
             yield np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])

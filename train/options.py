@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,11 @@ def resumed(cls: type[C], args: argparse.Namespace, given: Mapping[str, Any], bu
     if budget:
         config = dataclasses.replace(config, **(dict.fromkeys(budgets) | dict(budget)))  # type: ignore[type-var]
     return config, args.out
+
+
+def started_processes() -> int:
+    """How many processes torchrun started together with this one, itself included; 1 without torchrun."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def next_run(task: str) -> Path:

@@ -32,7 +32,9 @@ class SegmentConfig:
         epochs: budget in passes over the pictures; or
         steps: budget in steps; or
         minutes: budget in wall time of the training loop, evaluations included.
-        batch: pictures a step.
+        batch: pictures a step, in all processes together.
+        accumulate: parts that a batch is computed in, in all processes together; at least one a process. Each part has
+            batch statistics of its own.
         learning_rate: peak of AdamW's learning rate, after warm-up.
         weight_decay: AdamW's, on convolution weights only.
         warmup_steps: steps over which the learning rate rises linearly.
@@ -57,6 +59,7 @@ class SegmentConfig:
     steps: int | None = None
     minutes: float | None = None
     batch: int = 8
+    accumulate: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 2e-4
     warmup_steps: int = 200
@@ -85,8 +88,9 @@ class SegmentConfig:
                               expected="exactly one of " + ", ".join(BUDGETS))
         if min(budgets.values()) <= 0:
             raise ConfigError("training budget", got=min(budgets.values()), expected="more than 0")
-        if self.batch < 1:
-            raise ConfigError("batch", got=self.batch, expected="1 or more")
+        for name in ("batch", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, got=getattr(self, name), expected="1 or more")
         if self.size_wh is not None and min(self.size_wh) < 32:
             raise ConfigError("size", got=f"{self.size_wh[0]}x{self.size_wh[1]}", expected="32x32 or more")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,19 +16,22 @@ from numpy.typing import NDArray
 from ..runtime.dataset import Dataset
 from ..runtime.errors import TrainingError
 from ..runtime.manifest import Fit
+from ..runtime.scores import Confusion
 from . import checkpoint
 from .adversary import Adversary
 from .config import save_config
-from .data import Batches, Store, class_frequency
-from .devices import pick_device, use_bf16
+from .data import Batches, Chosen, Store, class_frequency
+from .devices import use_bf16
 from .initial import load_initial, take
 from .losses import class_weights
 from .metrics import Journal, Progress, evaluate, predict, save_grid
 from .networks.segmenter import Segmenter
 from .objective import Objective
 from .presets import SegmentConfig
+from .processes import Processes, alone
 from .schedule import Clock, Interrupt, Schedule
 from .segment_steps import Teaching, train_step
+from .shares import Share, digest, share_of
 from .splits import Splits, complete, left_out_of, open_splits
 from .state import State
 from .unlabelled import Unlabelled, UnlabelledViews, open_unlabelled
@@ -36,7 +40,8 @@ FIT = Fit("stretch", "linear")
 SAVE_EVERY_S = 120.0
 
 
-def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> dict[str, Any]:
+def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, quiet: bool = False,
+                  processes: Processes | None = None) -> dict[str, Any]:
     """Trains a segmentation network and leaves config.toml, checkpoints, metrics and pictures in `out`.
 
     Args:
@@ -44,19 +49,24 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
         out: the run's folder.
         resume: go on from `out/last.safetensors`.
         quiet: no progress on standard error.
+        processes: that train together, each with the same configuration; None: this one alone. Only the first reads
+            and writes `out`.
 
     Returns:
         `miou`, `pixel_accuracy`, `iou` by class (of the best weights; None where nothing is scored), `scored` (on
-        which pictures), `steps`, `epochs`, `minutes`, `images_per_s`, `parameters`, `init` (what was taken of the
-        weights it began from, or None), `unlabelled` (`pictures` and how many were `skipped`, or None), `out`.
+        which pictures), `steps`, `epochs`, `minutes`, `images_per_s`, `parameters`, `processes`, `init` (what was
+        taken of the weights it began from, or None), `unlabelled` (`pictures` and how many were `skipped`, or None),
+        `out`.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM; `last.safetensors` was written first.
-        TrainingError: the loss became NaN, or a checkpoint cannot be written or does not fit.
+        TrainingError: the loss became NaN, a checkpoint cannot be written or does not fit, or another process ended.
         DataError: the data set does not fit.
+        ConfigError: a batch cannot be divided among the processes.
     """
-    device = pick_device()
-    progress = Progress(quiet)
+    processes = processes or alone()
+    device, share = processes.device, share_of(config.batch, config.accumulate, processes)
+    progress = Progress(quiet or not processes.first)
     splits = open_splits(config)
     train, config = splits.train, complete(config, splits.train)
     size_wh = config.size_wh or (0, 0)
@@ -77,29 +87,34 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
     state = State.new(network, config.learning_rate, config.weight_decay, objective.heads,
                       None if adversary is None else adversary.learner)
     if resume:
-        state.restore(out / checkpoint.LAST)
+        state.restore(out / checkpoint.LAST, functools.partial(processes.from_first, checkpoint.read))
         progress.note(f"going on from step {state.step}, after {state.elapsed_s / 60:.1f} minutes")
-    save_config(out, config)
+    counts = [len(pictures or ()) for pictures in (train, splits.scored, unlabelled)]
+    processes.check_alike("what the processes begin from", digest(network, frequency, counts),
+                          do="give each machine the same pictures, labels and weights")
+    processes.from_first(save_config, out, config)
     parameters = sum(p.numel() for p in network.parameters())
     progress.note(f"{len(train)} pictures at {size_wh[0]}x{size_wh[1]}, {parameters / 1e6:.2f} M parameters, "
-                  f"{device.type}{', bf16' if use_bf16(device) else ''}; scored on {splits.name}")
+                  f"{device.type}{', bf16' if use_bf16(device) else ''}; scored on {splits.name}"
+                  + (f"; {processes.count} processes" if processes.count > 1 else ""))
 
-    with Journal(out, state.step) as journal, Interrupt() as interrupt, \
+    with open_journal(out, state.step, processes) as journal, Interrupt() as interrupt, \
             Batches(store, config.batch, config.seed, config.augment, state.step, frequency=frequency,
-                    ahead=0 if device.type == "cpu" else 16) as batches, \
-            open_views(unlabelled, config, ahead=device.type != "cpu") as views:
+                    ahead=0 if device.type == "cpu" else 16, slots=share.slots) as batches, \
+            open_views(unlabelled, config, share, ahead=device.type != "cpu") as views:
         teaching = Teaching(objective, views, adversary)
         schedule = make_schedule(config, batches.steps_per_epoch)
         clock = Clock(state.elapsed_s)
         first_step, first_fraction = state.step, schedule.fraction(state.step, state.elapsed_s)
         scored, saved_s, scoring_s = first_fraction, clock.elapsed_s, 0.0
         for images, masks in batches:
-            fraction = schedule.fraction(state.step, clock.elapsed_s)
-            if fraction >= 1.0 or interrupt.asked:
+            elapsed_s, stop = processes.agree(clock.elapsed_s, interrupt.asked)
+            fraction = schedule.fraction(state.step, elapsed_s)
+            if fraction >= 1.0 or stop:
                 break
             rate = schedule.learning_rate(state.step, fraction)
             state.set_rate(rate)
-            values = train_step(state, teaching, images, masks, config, fraction, device)
+            values = train_step(state, teaching, images, masks, config, fraction, processes)
             loss = values["loss"]
             if wild := [f"{name.replace('_', ' ')} became {v}" for name, v in values.items() if not math.isfinite(v)]:
                 raise TrainingError(f"the {wild[0]} at step {state.step}",
@@ -107,7 +122,8 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
             state.step += 1
             state.average(min(config.ema_decay, state.step / (10 + state.step)))
             state.elapsed_s = clock.elapsed_s
-            journal.write(state.step, state.elapsed_s, {**values, "learning_rate": rate})
+            if journal is not None:
+                journal.write(state.step, state.elapsed_s, {**values, "learning_rate": rate})
             speed = (state.step - first_step) * config.batch / (clock.here_s - scoring_s)
             done = schedule.fraction(state.step, clock.elapsed_s)
             progress.show(done, schedule.left_s(done, done - first_fraction, clock.here_s),
@@ -115,26 +131,27 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
                           + (f"{state.best:.3f}" if state.best >= 0 else "not yet"))
             if splits.scored is not None and fraction - scored >= 1.0 / config.evaluations:
                 scored, before_s = fraction, clock.here_s
-                score(state, splits, config, out, journal, progress, device)
+                score(state, splits, config, out, journal, progress, processes)
                 scoring_s += clock.here_s - before_s
-            if clock.elapsed_s - saved_s > SAVE_EVERY_S:
+            if processes.first and clock.elapsed_s - saved_s > SAVE_EVERY_S:
                 saved_s = clock.elapsed_s
                 state.save(out / checkpoint.LAST, facts_of(config, train))
         state.elapsed_s = clock.elapsed_s
-        state.save(out / checkpoint.LAST, facts_of(config, train))
-        if interrupt.asked:
+        processes.from_first(state.save, out / checkpoint.LAST, facts_of(config, train))
+        _, stop = processes.agree(clock.elapsed_s, interrupt.asked)
+        if stop:
             progress.note(f"stopped at step {state.step}; go on with: epee train segment --out {out} --resume")
             raise KeyboardInterrupt
         if splits.scored is None:
-            save_best(state, config, train, out, {"miou": None, "pixel_accuracy": None, "iou": None,
-                                                  "scored": splits.name})
+            nothing = {"miou": None, "pixel_accuracy": None, "iou": None, "scored": splits.name}
+            processes.from_first(save_best, state, config, train, out, nothing)
         elif state.step > first_step or state.best < 0:
-            score(state, splits, config, out, journal, progress, device)
-    trained = checkpoint.load_trained(out)
-    return {**trained.provenance["scores"], "steps": state.step,
+            score(state, splits, config, out, journal, progress, processes)
+    scores = processes.from_first(lambda: checkpoint.load_trained(out).provenance["scores"])
+    return {**scores, "steps": state.step,
             "epochs": round(state.step / batches.steps_per_epoch, 2), "minutes": round(state.elapsed_s / 60, 2),
             "images_per_s": round(speed, 1) if state.step > first_step else 0.0,
-            "parameters": parameters, "init": None if taken is None else taken.to_json(),
+            "parameters": parameters, "processes": processes.count, "init": None if taken is None else taken.to_json(),
             "unlabelled": None if unlabelled is None else {"pictures": len(unlabelled),
                                                            "skipped": len(unlabelled.skipped)}, "out": str(out)}
 
@@ -159,20 +176,27 @@ def make_objective(config: SegmentConfig, network: Segmenter, train: Dataset, fr
     return Objective(network, config.terms, weights, train.ignore, None if heads is None else heads.to(device), teacher)
 
 
-def score(state: State, splits: Splits, config: SegmentConfig, out: Path, journal: Journal, progress: Progress,
-          device: torch.device) -> None:
-    """Scores the averaged weights, keeps them if they are the best, and draws a picture of predictions."""
+def score(state: State, splits: Splits, config: SegmentConfig, out: Path, journal: Journal | None, progress: Progress,
+          processes: Processes) -> None:
+    """Scores the averaged weights, a share of the pictures in each process.
+
+    The first process keeps them if they are the best, and draws a picture of predictions.
+    """
     data = splits.scored
     if data is None:
         return
     size_wh = config.size_wh or (0, 0)
-    confusion = evaluate(state.averaged, data, size_wh, FIT, device)
+    mine = Chosen(data, range(processes.rank, len(data), processes.count))
+    confusion = sum(processes.gather(evaluate(state.averaged, mine, size_wh, FIT, processes.device)),
+                    Confusion(len(data.names), data.ignore))
+    if journal is None:
+        return
     miou = confusion.miou()
     journal.write(state.step, state.elapsed_s, {"miou": miou, "pixel_accuracy": confusion.pixel_accuracy()})
     shown = [data[int(i)] for i in np.linspace(0, len(data) - 1, min(4, len(data)))]
     images = [image for image, _ in shown]
     save_grid(out / "pictures" / f"step-{state.step:06d}.png", images, [label for _, label in shown],
-              list(predict(state.averaged, images, size_wh, FIT, device)), data.colours)
+              list(predict(state.averaged, images, size_wh, FIT, processes.device)), data.colours)
     progress.note(f"step {state.step}: mIoU {miou:.4f} on {splits.name}")
     if miou > state.best:
         state.best = miou
@@ -189,12 +213,17 @@ def save_best(state: State, config: SegmentConfig, data: Dataset, out: Path, sco
     checkpoint.write(out / checkpoint.BEST, checkpoint.pack("ema", state.averaged.state_dict()), facts)
 
 
-def open_views(unlabelled: Unlabelled | None, config: SegmentConfig, *,
+def open_journal(out: Path, step: int, processes: Processes) -> AbstractContextManager[Journal | None]:
+    """The run's journal, from a step on; None where another process writes it."""
+    return Journal(out, step) if processes.first else nullcontext()
+
+
+def open_views(unlabelled: Unlabelled | None, config: SegmentConfig, share: Share, *,
                ahead: bool) -> AbstractContextManager[UnlabelledViews | None]:
     """As many views a step as there are labelled pictures; None without unlabelled ones."""
     if unlabelled is None:
         return nullcontext()
-    return UnlabelledViews(unlabelled, config.batch, config.seed, config.augment, ahead=ahead)
+    return UnlabelledViews(unlabelled, config.batch, config.seed, config.augment, ahead=ahead, slots=share.slots)
 
 
 def make_schedule(config: SegmentConfig, steps_per_epoch: int) -> Schedule:

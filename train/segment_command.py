@@ -11,7 +11,7 @@ from ..runtime.cli import Report, parse_size
 from ..runtime.errors import ConfigError, need
 from .options import given_of, next_run, resumed
 
-RECIPE_OPTIONS = ("batch", "learning_rate", "seed", "train_count", "val_count", "leave_out", "teacher")
+RECIPE_OPTIONS = ("batch", "accumulate", "learning_rate", "seed", "train_count", "val_count", "leave_out", "teacher")
 
 
 def arguments(segment: argparse.ArgumentParser) -> None:
@@ -35,7 +35,9 @@ def arguments(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("--steps", type=int, help="budget in steps")
     segment.add_argument("--minutes", type=float, help="budget in minutes (default: 30, with --init 10)")
     segment.add_argument("--size", help="WIDTHxHEIGHT to train at (default: the pictures' own)")
-    segment.add_argument("--batch", type=int, help="pictures a step")
+    segment.add_argument("--batch", type=int, help="pictures a step, in all processes together")
+    segment.add_argument("--accumulate", type=int, metavar="PARTS", help="compute a batch in so many parts, one after "
+                         "the other, to save memory (default: 1, with torchrun one a process)")
     segment.add_argument("--learning-rate", type=float, help="peak learning rate")
     segment.add_argument("--train-count", type=int, help="only the first so many training pictures")
     segment.add_argument("--val-count", type=int, help="only the first so many validation pictures")
@@ -48,10 +50,14 @@ def run(args: argparse.Namespace) -> Report:
     """Trains."""
     for module in ("torch", "safetensors", "cv2", "tensorboard"):
         need(module)
+    from .processes import joined
     from .segment import train_segment
 
-    config, out = _configuration(args)
-    metrics = train_segment(config, out, resume=args.resume)
+    with joined() as processes:
+        config, out = processes.from_first(_configuration, args)
+        metrics = train_segment(config, out, resume=args.resume, processes=processes)
+    if not processes.first:
+        return Report(None)
     miou = metrics["miou"]
     scored = f"mIoU {miou:.4f} on {metrics['scored']}\n" if miou is not None else ""
     return Report(metrics, f"{scored}weights, metrics and pictures: {out}\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from ..runtime.errors import TrainingError
 from . import checkpoint
+
+Read = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors by name and facts of a checkpoint."""
 
 
 @dataclass
@@ -124,9 +127,9 @@ class State(AveragedLearner):
         place = {"step": self.step, "elapsed_s": self.elapsed_s, "best": self.best}
         checkpoint.write(path, self.tensors(), {**facts, "place": place})
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, read: Callable[[Path], Read] = checkpoint.read) -> None:
         """Reads what `save` wrote. Raises TrainingError where it is missing, cut, or of another network."""
-        tensors, facts = checkpoint.read(path)
+        tensors, facts = read(path)
         try:
             self.put_back(tensors)
             place = facts["place"]

@@ -100,6 +100,10 @@ class Views(NamedTuple):
     strong: NDArray[Any]
     inside: NDArray[np.bool_]
 
+    def cut(self, where: slice) -> Views:
+        """The views of some of the pictures."""
+        return Views(self.weak[where], self.strong[where], self.inside[where])
+
 
 class UnlabelledViews:
     """The views of step k, by (seed, k) alone. A context manager; leaving it stops the threads.
@@ -110,9 +114,12 @@ class UnlabelledViews:
         seed: of order and augmentation.
         how: the labelled pictures' augmentation; its geometry is what changes a picture weakly.
         ahead: whether the next step's views are made while this one computes.
+        slots: which pictures of each step are given; None: all.
     """
 
-    def __init__(self, pictures: Unlabelled, batch: int, seed: int, how: Augment, *, ahead: bool = False) -> None:
+    def __init__(self, pictures: Unlabelled, batch: int, seed: int, how: Augment, *, ahead: bool = False,
+                 slots: range | None = None) -> None:
+        self._slots = range(batch) if slots is None else slots
         self._pictures, self._seed, self._how, self._ahead = pictures, seed, how, ahead
         self._order = Order(len(pictures), batch, seed)
         self._pool = ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 2)), thread_name_prefix="unlabelled")
@@ -126,7 +133,8 @@ class UnlabelledViews:
         return Views(np.stack(weak), np.stack(strong), np.stack(inside))
 
     def _begin(self, step: int) -> list[Future[Views]]:
-        return [self._pool.submit(self._make, step, slot, int(index)) for slot, index in enumerate(self._order(step))]
+        order = self._order(step)
+        return [self._pool.submit(self._make, step, slot, int(order[slot])) for slot in self._slots]
 
     def _make(self, step: int, slot: int, index: int) -> Views:
         cv2.setNumThreads(1)  # the threads here are the parallelism
