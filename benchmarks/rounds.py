@@ -59,6 +59,7 @@ def take_turns(taking_part: Sequence[Contestant], settings: Settings,
     order, start_s = random.Random(settings.seed), time.monotonic()
     rounds: dict[int, list[Round]] = {id(c): [] for c in taking_part}
     facts: dict[int, list[dict[str, Any]]] = {id(c.row): [] for c in taking_part}
+    first = {id(c.row): c.scenario for c in reversed(taking_part)}
 
     def take_turn(c: Contestant, number: int) -> None:
         progress(f"round {number + 1} of {settings.rounds}: {c.row.name}, {c.scenario}")
@@ -66,7 +67,7 @@ def take_turns(taking_part: Sequence[Contestant], settings: Settings,
         try:
             found = c.measure(number)
         except EpeeError as error:
-            if c.scenario == settings.scenarios[0]:
+            if c.scenario == first[id(c.row)]:
                 c.row.error = str(error)
             else:
                 c.row.failed[c.scenario] = str(error)
@@ -85,7 +86,7 @@ def take_turns(taking_part: Sequence[Contestant], settings: Settings,
             raise
         interrupted = True
         for c in taking_part:
-            if c.scenario == settings.scenarios[0] and not rounds[id(c)]:
+            if c.scenario == first[id(c.row)] and not rounds[id(c)]:
                 c.row.error = c.row.error or "interrupted before its first round"
     whole = [c for c in taking_part if not c.row.error and c.scenario not in c.row.failed and rounds[id(c)]]
     alike = statistics.correlation([[r.ms for r in rounds[id(c)]] for c in whole])

@@ -29,9 +29,9 @@ PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "u8": "int8", "i8": 
 def core() -> Any:
     """OpenVINO's core, one in a process, and never freed.
 
-    Where the processor has AMX, the CPU plugin gives the thread that loads it a stack for signals (`sigaltstack`), and
-    frees it with the last core, on whatever thread that happens: the first thread then dies of SIGSEGV at its next
-    signal, which Python handles on that stack (seen with 2026.4.1).
+    On Linux the CPU plugin gives the thread that loads it a stack for signals (`sigaltstack`), and frees it with the
+    last core, on whatever thread that happens: the first thread then dies of SIGSEGV at its next signal, which Python
+    handles on that stack (seen with 2026.4.1).
 
     Raises:
         MissingExtra: OpenVINO is not installed.

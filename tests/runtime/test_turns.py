@@ -88,7 +88,8 @@ def test_requests_that_wait_go_together_and_come_back_apart() -> None:
         sizes.append(len(feeds["x"]))
         if len(sizes) == 1:
             first.set()
-            time.sleep(0.1)
+            while len(turns._waiting) < 6:
+                time.sleep(0.001)
         return {"y": 3 * feeds["x"]}
 
     turns, answers = Turns(work, most=4), {}
