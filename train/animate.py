@@ -16,7 +16,7 @@ from . import checkpoint
 from .animate_presets import AnimateConfig
 from .clips import ClipBatches, Clips, open_clips
 from .config import save_config
-from .course import Course
+from .course import Course, chance, ema_decay
 from .devices import pick_device, use_bf16
 from .gan import gan_step
 from .gan_losses import LOSSES
@@ -74,7 +74,8 @@ def train_animate(config: AnimateConfig, out: Path, *, clips: Clips | None = Non
             rate = state.calm * cosine(config.rate_first, config.rate_last, fraction)
             for learner in (state.generator, state.partner):
                 learner.set_rate(rate)
-            values = gan_step(state, to_clips(batches(state.step), device), None, config, chance(config, state))
+            real = to_clips(batches(state.step), device)
+            values = gan_step(state, real, None, config, chance(config.seed, state.step))
             state.step += 1
             state.generator.average(ema_decay(config, state.step))
             if not course.took(values, rate, f"diversity {watch.share:.2f}"):
@@ -151,18 +152,6 @@ def motion_share(state: PairState, batches: ClipBatches, noise: Tensor, device: 
     with torch.no_grad():
         made = state.generator.averaged(noise)
     return motion_of(made) / max(motion_of(real), 1e-9)
-
-
-def chance(config: AnimateConfig, state: PairState) -> torch.Generator:
-    """What a step draws from, by (seed, step) alone."""
-    drawn = np.random.default_rng((config.seed, 1 << 21, state.step)).integers(1 << 62)
-    return torch.Generator().manual_seed(int(drawn))
-
-
-def ema_decay(config: AnimateConfig, step: int) -> float:
-    """Decay of the average for one step: its half-life is a share of what was seen, up to a number of clips."""
-    half_life = min(config.ema_images, config.ema_share * step * config.batch)
-    return float(0.5 ** (config.batch / max(half_life, 1e-8)))
 
 
 def grid(state: PairState, noise: Tensor, out: Path, journal: Journal) -> None:

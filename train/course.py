@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+import torch
 
 from .metrics import Journal, Progress
 from .schedule import Budget, Clock, Interrupt
@@ -13,6 +16,29 @@ from .state import PairState
 from .watch import Recent, Watch
 
 SAVE_EVERY_S = 120.0
+
+
+class Averaged(Protocol):
+    """What a configuration says of the averaged generator; see `GenerateConfig`."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def ema_images(self) -> float: ...
+    @property
+    def ema_share(self) -> float: ...
+
+
+def chance(seed: int, step: int) -> torch.Generator:
+    """What a step draws from, by (seed, step) alone."""
+    drawn = np.random.default_rng((seed, 1 << 21, step)).integers(1 << 62)
+    return torch.Generator().manual_seed(int(drawn))
+
+
+def ema_decay(config: Averaged, step: int) -> float:
+    """Decay of the average for one step: its half-life is a share of what was seen, up to a number of samples."""
+    half_life = min(config.ema_images, config.ema_share * step * config.batch)
+    return float(0.5 ** (config.batch / max(half_life, 1e-8)))
 
 
 class Course:

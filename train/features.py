@@ -23,6 +23,7 @@ from ..runtime.manifest import Fit
 from ..runtime.picture_sets import ArrayPictures, open_pictures
 from . import checkpoint
 from .config import save_config
+from .course import chance
 from .data import Order
 from .devices import pick_device, use_bf16
 from .diffaug import DiffAugment
@@ -169,8 +170,7 @@ def train_step(state: State, pictures: ArrayPictures, order: Order, config: Feat
     """One step of AdamW on the batch of the state's step; gives the loss. What is drawn depends on (seed, step)."""
     state.set_rate(rate)
     indices = order(state.step)
-    drawn = np.random.default_rng((config.seed, 1 << 21, state.step)).integers(1 << 62)
-    images = config.augment(to_floats(pictures.batch(indices), device), torch.Generator().manual_seed(int(drawn)))
+    images = config.augment(to_floats(pictures.batch(indices), device), chance(config.seed, state.step))
     labels = torch.from_numpy(labels_of(pictures)[indices]).to(device)
     state.network.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(device)):

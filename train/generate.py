@@ -16,7 +16,7 @@ from ..runtime.manifest import Fit
 from ..runtime.picture_sets import ArrayPictures, Pictures, open_pictures
 from . import checkpoint
 from .config import save_config
-from .course import Course
+from .course import Course, chance, ema_decay
 from .data import Order
 from .devices import pick_device, use_bf16
 from .gan import gan_step
@@ -83,7 +83,8 @@ def train_generate(config: GenerateConfig, out: Path, *, pictures: Pictures | No
                 learner.set_rate(rate)
             indices = order(state.step)
             labels = None if pictures.labels is None else torch.from_numpy(pictures.labels[indices]).to(device)
-            values = teach(state, to_floats(pictures.batch(indices), device), labels, config, chance(config, state))
+            real = to_floats(pictures.batch(indices), device)
+            values = teach(state, real, labels, config, chance(config.seed, state.step))
             state.step += 1
             state.generator.average(ema_decay(config, state.step))
             if not course.took(values, rate, f"diversity {watch.share:.2f}"):
@@ -139,18 +140,6 @@ def watch_of(config: GenerateConfig, pictures: Pictures, state: PairState, laten
     return Watch(state, config.limits, config.batch, to_floats(pictures.batch(chosen), device),
                  lambda generator: generator(latents.z, latents.labels), real_labels=labels,
                  made_labels=latents.labels, says_gap=config.method == "gan" and LOSSES[config.loss].says_gap)
-
-
-def chance(config: GenerateConfig, state: PairState) -> torch.Generator:
-    """What a step draws from, by (seed, step) alone."""
-    drawn = np.random.default_rng((config.seed, 1 << 21, state.step)).integers(1 << 62)
-    return torch.Generator().manual_seed(int(drawn))
-
-
-def ema_decay(config: GenerateConfig, step: int) -> float:
-    """Decay of the average for one step: its half-life is a share of what was seen, up to a number of pictures."""
-    half_life = min(config.ema_images, config.ema_share * step * config.batch)
-    return float(0.5 ** (config.batch / max(half_life, 1e-8)))
 
 
 def grid(state: PairState, latents: FixedLatents, out: Path, journal: Journal) -> None:

@@ -15,7 +15,7 @@ from . import checkpoint
 from .comparisons import answers, mean_l1, mean_psnr, rows, to_unit
 from .config import save_config
 from .contrast import Contrasted
-from .course import Course
+from .course import Course, chance, ema_decay
 from .devices import pick_device, use_bf16
 from .gan_losses import LOSSES
 from .grids import forget_after, save_picture, save_video
@@ -78,7 +78,7 @@ def train_translate(config: TranslateConfig, out: Path, *, resume: bool = False,
                 values = pixel_step(state, x, y)
             else:
                 teach = paired_step if config.paired else unpaired_step
-                values = teach(state, x, y, config, chance(config, state))
+                values = teach(state, x, y, config, chance(config.seed, state.step))
             state.step += 1
             state.generator.average(ema_decay(config, state.step))
             if not course.took(values, rate, f"diversity {watch.share:.2f}"):
@@ -142,18 +142,6 @@ def watch_of(config: TranslateConfig, train: Sides, state: PairState, device: to
     x, y = (to_unit(images, device) for images in CropPairs(train, config.size, WATCHED, 0.0, config.seed + 1)(0))
     return Watch(state, config.limits, config.batch, signed(y), lambda generator: signed(generator(x)),
                  says_gap=LOSSES[config.loss].says_gap)
-
-
-def chance(config: TranslateConfig, state: PairState) -> torch.Generator:
-    """What a step draws from, by (seed, step) alone."""
-    drawn = np.random.default_rng((config.seed, 1 << 21, state.step)).integers(1 << 62)
-    return torch.Generator().manual_seed(int(drawn))
-
-
-def ema_decay(config: TranslateConfig, step: int) -> float:
-    """Decay of the average for one step: its half-life is a share of what was seen, up to a number of crops."""
-    half_life = min(config.ema_images, config.ema_share * step * config.batch)
-    return float(0.5 ** (config.batch / max(half_life, 1e-8)))
 
 
 def score(state: PairState, exam: Exam, device: torch.device) -> dict[str, float]:
