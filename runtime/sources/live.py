@@ -141,6 +141,8 @@ class LiveSource(Opened):
     def _take(self) -> tuple[int, Arrival] | None:
         """The newest frame and its index, waiting for one; None at the end."""
         with self._fresh:
+            if not self._asked and self._newest is not None:
+                self._tally.frame()  # the one of those before that is handed out
             self._asked = True
             while not self._closing.is_set():
                 if self._newest is not None:
@@ -179,7 +181,7 @@ class LiveSource(Opened):
         waits = _waits()
         try:
             while not self._closing.is_set():
-                received = self._tally.status.received
+                heard_s = self._heard_s
                 try:
                     if self._link is None:
                         self._link = self._connect()
@@ -191,7 +193,7 @@ class LiveSource(Opened):
                     if self._link is not None:
                         self._link.close()
                         self._link = None
-                if self._tally.status.received > received:
+                if self._heard_s > heard_s:
                     waits = _waits()
                 self._closing.wait(next(waits))
         except BaseException as error:  # whatever it is, it belongs to the taker, who would wait for ever
@@ -213,8 +215,8 @@ class LiveSource(Opened):
 
     def _put(self, arrival: Arrival) -> None:
         self._heard_s = now_s()
-        self._tally.frame()
         with self._fresh:
+            self._tally.frame(counted=self._asked)  # what came before anybody asked was neither delivered nor dropped
             if self._asked and (arrival.late or self._newest is not None):
                 self._tally.dropped()
             if not arrival.late:

@@ -47,7 +47,7 @@ class Tally:
 
     def __init__(self, state: str = CONNECTING) -> None:
         self._status = Status(state, now_s())
-        self._lost_before = False
+        self._seen = self._lost_before = False
         self._lock = threading.Lock()
 
     @property
@@ -55,10 +55,11 @@ class Tally:
         """The newest snapshot."""
         return self._status
 
-    def frame(self) -> None:
-        """Counts a frame that decoded; the source is live, and a lost one came back."""
+    def frame(self, counted: bool = True) -> None:
+        """Takes note of a frame that decoded, and counts it; the source is live, and a lost one came back."""
         with self._lock:
-            status = replace(self._status, received=self._status.received + 1)
+            self._seen = True
+            status = replace(self._status, received=self._status.received + int(counted))
             if status.state in (CONNECTING, LOST):
                 back = int(self._lost_before)
                 status = replace(status, state=LIVE, since_s=now_s(), reason="", reconnects=status.reconnects + back)
@@ -77,7 +78,7 @@ class Tally:
 
     def lost(self, reason: str) -> None:
         """The source is lost; where it was so before, the state goes on and the reason is the newest."""
-        self._lost_before = self._lost_before or self._status.received > 0
+        self._lost_before = self._lost_before or self._seen
         self._enter(LOST, reason)
 
     def ended(self) -> None:

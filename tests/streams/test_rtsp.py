@@ -53,7 +53,7 @@ def test_a_killed_server_is_found_again_also_with_another_size(rtsp: RtspServer)
         rtsp.kill()
         wait_for(lambda: source.status.state == "lost", 1)
         assert source.status.reason
-        time.sleep(0.1)
+        time.sleep(0.5)  # what was already taken is still on its way
         lost, count = source.status, len(taker.seen)
         time.sleep(0.4)
         assert len(taker.seen) == count  # neither frozen nor black frames
