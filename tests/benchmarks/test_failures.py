@@ -62,7 +62,8 @@ def test_ctrl_c_writes_what_was_measured_and_says_so(tiny_bundle: Path, bad_back
     bad_backend("noting", f"open({str(note)!r}, 'a').write(str(__import__('os').getpid()) + ' ')\n"
                           "        return self.real.run(feeds)")
     words = [sys.executable, "-m", "epee", "bench", str(tiny_bundle), "--backend", "noting", "--precision", "fp32",
-             "--rounds", "99", "--seconds", "0.02", "--threads", "1", "--out", str(tmp_path / "out"), "--json"]
+             "--rounds", "99", "--seconds", "0.02", "--threads", "1", "--out", str(tmp_path / "out"), "--json",
+             "--save-baseline", str(tmp_path / "base"), "--profile"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         while len(set(note.read_text().split()) if note.exists() else ()) < 3:
             assert running.poll() is None
@@ -75,6 +76,8 @@ def test_ctrl_c_writes_what_was_measured_and_says_so(tiny_bundle: Path, bad_back
     kept = json.loads((tmp_path / "out/results.json").read_text())
     assert kept["interrupted"] is True
     assert 2 <= len(kept["rows"][0]["scenarios"]["single-stream"]["rounds"]) < 99
+    assert not (tmp_path / "base").exists()  # a part of the rounds is no baseline
+    assert not json.loads(out).get("profile")
 
 
 def test_a_wrong_answer_is_marked_and_not_listed_as_fast(tiny_bundle: Path, bad_backend) -> None:

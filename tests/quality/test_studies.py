@@ -235,6 +235,7 @@ def test_a_run_of_the_study_trains_judges_and_adds_its_line(extractor_bundle, da
     row = job.found(results)
     assert (row["penalised"], row["seed"], row["healthy"], len(row["course"])) == ("real", 3, True, 1)
     assert 0 < row["kid"] < 1e3
+    assert 'clock = "cpu"' in (tmp_path / "run" / "config.toml").read_text()
 
 
 @pytest.mark.parametrize(("ours", "claim"), [

@@ -6,8 +6,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from epee.runtime import heaps
+from epee.runtime.cli import main
 
 WORK = """
 import ctypes
@@ -20,6 +23,7 @@ libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
 libc.fopen.restype, libc.fopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_char_p]
 libc.fclose.argtypes = [ctypes.c_void_p]
 import sys
+from pathlib import Path
 file = libc.fopen(sys.argv[1].encode(), b"w"); libc.malloc_info(0, file); libc.fclose(file)
 """
 
@@ -65,3 +69,10 @@ print(before - resident() > 80e6)
 def test_free_memory_goes_back_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_the_command_tidies_while_it_runs(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+    monkeypatch.setattr(heaps.Tidying, "__call__", lambda self: times.append(1))
+    assert main(["run", str(tiny_bundle), "--source", "synthetic:street", "--frames", "5", "--sink", "null"]) == 0
+    assert len(times) >= 5
