@@ -11,6 +11,7 @@ from .augment import Augment
 from .networks.segmenter import SegmenterConfig
 from .objective import Terms
 from .pseudo import PseudoConfig
+from .schedule import CLOCKS
 
 BUDGETS = ("epochs", "steps", "minutes")
 """Fields of SegmentConfig of which one is the budget."""
@@ -31,7 +32,8 @@ class SegmentConfig:
         unlabelled: folders of pictures without labels, which are learned from as well.
         epochs: budget in passes over the pictures; or
         steps: budget in steps; or
-        minutes: budget in wall time of the training loop, evaluations included.
+        minutes: budget in time of the training loop, evaluations included.
+        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
         batch: pictures a step, in all processes together.
         accumulate: parts that a batch is computed in, in all processes together; at least one a process. Each part has
             batch statistics of its own.
@@ -58,6 +60,7 @@ class SegmentConfig:
     epochs: int | None = None
     steps: int | None = None
     minutes: float | None = None
+    clock: str = "wall"
     batch: int = 8
     accumulate: int = 1
     learning_rate: float = 1e-3
@@ -88,6 +91,9 @@ class SegmentConfig:
                               expected="exactly one of " + ", ".join(BUDGETS))
         if min(budgets.values()) <= 0:
             raise ConfigError("training budget", got=min(budgets.values()), expected="more than 0")
+        if self.clock not in CLOCKS:
+            raise ConfigError(f"clock '{self.clock}'", got="no such clock", expected=", ".join(CLOCKS),
+                              do=near(self.clock, list(CLOCKS)))
         for name in ("batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, got=getattr(self, name), expected="1 or more")

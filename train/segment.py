@@ -104,7 +104,7 @@ def train_segment(config: SegmentConfig, out: Path, *, resume: bool = False, qui
             open_views(unlabelled, config, share, ahead=device.type != "cpu") as views:
         teaching = Teaching(objective, views, adversary)
         schedule = make_schedule(config, batches.steps_per_epoch)
-        clock = Clock(state.elapsed_s)
+        clock = Clock(state.elapsed_s, config.clock)
         first_step, first_fraction = state.step, schedule.fraction(state.step, state.elapsed_s)
         scored, saved_s, scoring_s = first_fraction, clock.elapsed_s, 0.0
         for images, masks in batches:

@@ -6,8 +6,8 @@
     python -m epee.benchmarks.studies.adversary --data camvid.yaml --out RUNS --jobs 2 [--confidence 0.9] \
         [--seeds 0,1,2,3,4,5,6,7] [--minutes 5]
 
-Three arms that differ in nothing else and have equal minutes on one thread: `plain` learns from 46 labels;
-`unlabelled` from the other pictures of the same two drives as well, by what its averaged network is sure of;
+Three arms that differ in nothing else and have equal minutes of processor time on one thread: `plain` learns from 46
+labels; `unlabelled` from the other pictures of the same two drives as well, by what its averaged network is sure of;
 `adversary` from all that and a discriminator. Each drive of CamVid is left out in turn: none of its frames is in either
 list, and val, which is of drive 0016E5, is in none. Which labels are kept is said in `few_labels`. The averaged weights
 of the last step are scored on the train frames of the drive that was left out; nothing is chosen by that score. The

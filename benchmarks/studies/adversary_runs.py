@@ -96,7 +96,7 @@ class Study:
         minutes = self.budget[0] == "minutes"
         return SegmentConfig(**{
             "data": str(there.yaml), "preset": self.preset, "network": NETWORKS[self.preset], **RECIPES[self.preset],
-            "size_wh": self.size_wh, "augment": UNSEEN, "seed": run.seed, "evaluations": 1,
+            "size_wh": self.size_wh, "augment": UNSEEN, "seed": run.seed, "evaluations": 1, "clock": "cpu",
             "minutes": self.budget[1] if minutes else None, "steps": None if minutes else int(self.budget[1]),
             "unlabelled": () if run.arm == PLAIN else (str(there.unlabelled),),
             "pseudo": PseudoConfig() if run.arm == PLAIN else PseudoConfig(confidence=run.confidence),

@@ -7,8 +7,9 @@
 25,600 samples are counted; a mode counts from 5 of which a classifier that was trained on other digits is at least 0.9
 sure in every channel. Before a generator is counted the count itself is: real stacks that the classifier has not seen
 have to cover 990, noise fewer than 100, real stacks without 300 modes at most 710; else the exit status is 3. `--train`
-trains one network without labels for each seed, in RUNS/seed-N, and goes on where it stopped; seeds that are in the
-results already are left out. Each count is a line of `--results`.
+trains one network without labels for each seed, in RUNS/seed-N, on one thread, and goes on where it stopped; minutes
+are of processor time, so that other work on the machine shortens none. Seeds that are in the results already are left
+out. Each count is a line of `--results`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch import nn
 
 from ...runtime.cli import DONE, FAILED
@@ -100,8 +102,9 @@ def trained(args: argparse.Namespace, seed: int, classifier: nn.Module) -> None:
         print(f"seed {seed}: counted already, see {args.results}")
         return
     run = args.train / f"seed-{seed}"
-    config = GenerateConfig(data="stacked digits", size=SIZE, minutes=args.minutes, loss=args.loss, seed=seed,
-                            augment=DiffAugment(flip=0.0, cutout=0.0))
+    torch.set_num_threads(1)
+    config = GenerateConfig(data="stacked digits", size=SIZE, minutes=args.minutes, clock="cpu", loss=args.loss,
+                            seed=seed, augment=DiffAugment(flip=0.0, cutout=0.0))
     metrics = train_generate(config, run, pictures=Stacks.draw(load_digits("a"), TRAINED_ON, seed=1),
                              resume=(run / checkpoint.LAST).is_file())
     found = coverage(classifier, made(run, args.samples))

@@ -61,6 +61,7 @@ def test_the_arms_differ_in_nothing_else(study):
     assert unlabelled.pseudo.confidence == 0.8
     assert dataclasses.replace(unlabelled, unlabelled=(), pseudo=plain.pseudo) == plain
     assert dataclasses.replace(adversary, adversary=unlabelled.adversary) == unlabelled
+    assert plain.clock == "cpu"  # two runs side by side would otherwise shorten one another
     assert adversary.adversary.weight == pytest.approx(3 * FORMS["pixels"].weight)
 
 

@@ -38,6 +38,11 @@ def test_a_budget_is_exactly_one_positive_number(budget):
         SegmentConfig(data="d.yaml", **budget)
 
 
+def test_an_unknown_clock_names_the_two():
+    with pytest.raises(ConfigError, match="clock 'cpus': got no such clock, expected wall, cpu; did you mean 'cpu'"):
+        SegmentConfig(data="d.yaml", minutes=1.0, clock="cpus")
+
+
 def test_an_unknown_preset_names_the_near_one():
     with pytest.raises(ConfigError, match="did you mean 'small'"):
         check_preset("smal")
