@@ -6,24 +6,20 @@ precision: what is rounded there would add up from frame to frame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..runtime.errors import ExportError
 from ..runtime.manifest import NEXT, TensorSpec
 from ..train.checkpoint import Trained
 from ..train.networks.animator import Animator, Motion
-from .candidate import Answer, Candidate
+from .candidate import Candidate
 from .latents import LatentSupply
 from .samples import Sample
 from .tensors import IMAGE, LATENT, LEVELS, STATE, TRUNCATION, image_spec, latent_specs
-from .to_onnx import multiply_adds, to_onnx, without_output
+from .to_onnx import to_onnx, without_output
+from .traced import check_own_size, costs, network_of, torch_answers
 
 NEXT_STATE = NEXT + STATE
 RUN = 16
@@ -87,32 +83,17 @@ def from_trained(trained: Trained, name: str, size_wh: tuple[int, int] | None = 
     Raises:
         ExportError: another task's network, another size, or one that torch cannot trace.
     """
-    network = trained.network
-    if not isinstance(network, Animator):
-        raise ExportError("task of the checkpoint", got=trained.task, expected="animate")
-    if size_wh not in (None, trained.size_wh):
-        (w, h), (own_w, own_h) = size_wh, trained.size_wh
-        raise ExportError("size of an animator", got=f"{w}x{h}", expected=f"{own_w}x{own_h}, as it was trained",
-                          do="leave --size out; `epee train animate --size` makes another")
-    fused, config = FusedAnimator(network.eval().float().cpu()), network.config
+    network = network_of(trained, Animator, "animate")
+    check_own_size(trained, size_wh)
+    fused, config = FusedAnimator(network), network.config
     state = TensorSpec(STATE, (None, config.state), "float32", "NS")
     inputs = (*latent_specs(config.z, 0), state)
     supply = StreamSupply(config.z, 0, motion=fused.network.motion)
-    names = [LATENT, TRUNCATION, STATE]
+    names, outputs = [LATENT, TRUNCATION, STATE], [IMAGE, NEXT_STATE, LEVELS]
     example = [torch.from_numpy(supply.goldens()[1][name]) for name in names]
-    model = without_output(to_onnx(fused, example, names, [IMAGE, NEXT_STATE, LEVELS]), LEVELS)
-    facts = {"macs": multiply_adds(model), "parameters": sum(p.numel() for p in network.parameters())}
+    model = without_output(to_onnx(fused, example, names, outputs), LEVELS)
     size = config.generator.size
-    return Candidate(name=name, task=trained.task, model=model, answer=answers_of(fused, names), inputs=inputs,
+    return Candidate(name=name, task=trained.task, model=model, answer=torch_answers(fused, names, outputs),
+                     inputs=inputs,
                      outputs=(image_spec((size, size)), replace(state, name=NEXT_STATE)), supply=supply,
-                     provenance={**trained.provenance, **facts}, inner=LEVELS, run=RUN)
-
-
-def answers_of(fused: FusedAnimator, names: Sequence[str]) -> Answer:
-    """torch's answers; `names` are the inputs in the order of `forward`."""
-    def answer(sample: Sample) -> Mapping[str, NDArray[Any]]:
-        with torch.no_grad():
-            outputs = fused(*(torch.from_numpy(sample[name]) for name in names))
-        return {name: np.asarray(output) for name, output in zip((IMAGE, NEXT_STATE, LEVELS), outputs, strict=True)}
-
-    return answer
+                     provenance={**trained.provenance, **costs(model, network)}, inner=LEVELS, run=RUN)

@@ -11,21 +11,16 @@ and lost a fifth in INT8 and a third in ONNX Runtime.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..runtime.errors import ExportError
 from ..train.checkpoint import Trained
 from ..train.networks.generator import Generator
-from .candidate import Answer, Candidate
+from .candidate import Candidate
 from .latents import LatentSupply
-from .samples import Sample
 from .tensors import IMAGE, LEVELS, image_spec, latent_specs
-from .to_onnx import multiply_adds, to_onnx, without_output
+from .to_onnx import to_onnx, without_output
+from .traced import check_own_size, costs, network_of, torch_answers
 
 
 class FusedGenerator(nn.Module):
@@ -65,30 +60,14 @@ def from_trained(trained: Trained, bundle: str, size_wh: tuple[int, int] | None 
     Raises:
         ExportError: another task's network, another size, or one that torch cannot trace.
     """
-    network = trained.network
-    if trained.task != "generate" or not isinstance(network, Generator):
-        raise ExportError("task of the checkpoint", got=trained.task, expected="generate")
-    if size_wh not in (None, trained.size_wh):
-        (w, h), (own_w, own_h) = size_wh, trained.size_wh
-        raise ExportError("size of a generator", got=f"{w}x{h}", expected=f"{own_w}x{own_h}, as it was trained",
-                          do="leave --size out; `epee train generate --size` makes another")
-    fused, config = FusedGenerator(network.eval().float().cpu()), network.config
+    network = network_of(trained, Generator, "generate")
+    check_own_size(trained, size_wh)
+    fused, config = FusedGenerator(network), network.config
     inputs, supply = latent_specs(config.z, config.classes), LatentSupply(config.z, config.classes)
     names, example = [spec.name for spec in inputs], supply.goldens()[0]
     model = without_output(to_onnx(fused, [torch.from_numpy(example[name]) for name in names], names,
                                    [IMAGE, LEVELS]), LEVELS)
-    facts = {"macs": multiply_adds(model), "parameters": sum(p.numel() for p in network.parameters())}
-    return Candidate(name=bundle, task=trained.task, model=model, answer=answers_of(fused, names), inputs=inputs,
-                     outputs=(image_spec((config.size, config.size)),), supply=supply,
-                     names=trained.names if config.classes else (), provenance={**trained.provenance, **facts},
-                     inner=LEVELS)
-
-
-def answers_of(fused: FusedGenerator, names: Sequence[str]) -> Answer:
-    """torch's answers; `names` are the inputs in the order of `forward`."""
-    def answer(sample: Sample) -> Mapping[str, NDArray[Any]]:
-        with torch.no_grad():
-            image, levels = fused(*(torch.from_numpy(sample[name]) for name in names))
-        return {IMAGE: image.numpy(), LEVELS: levels.numpy()}
-
-    return answer
+    return Candidate(name=bundle, task=trained.task, model=model, answer=torch_answers(fused, names, [IMAGE, LEVELS]),
+                     inputs=inputs, outputs=(image_spec((config.size, config.size)),), supply=supply,
+                     names=trained.names if config.classes else (), inner=LEVELS,
+                     provenance={**trained.provenance, **costs(model, network)})

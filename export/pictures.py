@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,11 +18,12 @@ from ..train.checkpoint import Trained
 from ..train.networks.translator import Translator
 from ..train.networks.upscaler import Upscaler
 from .calibration import Part, check_calibration, pictures_of, read_calibration, training_data, whole
-from .candidate import Answer, Candidate
+from .candidate import Candidate
 from .frames import EXAM_FRAMES, PICTURES, FrameSupply
 from .samples import Asked, Calibration, Sample, framed
 from .tensors import FRAME, IMAGE, LEVELS, frame_spec, image_spec
-from .to_onnx import multiply_adds, to_onnx, without_output
+from .to_onnx import to_onnx, without_output
+from .traced import costs, network_of, torch_answers
 
 SMALLEST = 16
 """Height and width of frames, at least."""
@@ -135,45 +134,31 @@ def from_trained(trained: Trained, name: str, size_wh: tuple[int, int] | None = 
     Raises:
         ExportError: another task's network, a size too small, or one that torch cannot trace.
     """
-    network, (w, h) = network_of(trained), size_wh or trained.size_wh
+    expected = "translate or enhance"
+    network: Translator | Upscaler = (network_of(trained, Upscaler, expected) if trained.task == "enhance" else
+                                      network_of(trained, Translator, expected))
+    w, h = size_wh or trained.size_wh
     if min(w, h) < SMALLEST:
         raise ExportError("size", got=f"{w}x{h}", expected=f"{SMALLEST}x{SMALLEST} or more")
     scale = network.config.scale if isinstance(network, Upscaler) else 1
     fused, reference = FusedPictures(network), FusedPictures(network, folded=False)
     example = torch.zeros(1, h, w, 3, dtype=torch.uint8)
     model = without_output(to_onnx(fused, [example], [FRAME], [IMAGE, LEVELS]), LEVELS)
-    facts = {"scale": scale, "macs": multiply_adds(model), "parameters": sum(p.numel() for p in network.parameters())}
+    facts = {"scale": scale, **costs(model, network)}
     fit = Fit("crop", "area")
     side = str(trained.provenance.get("input", "")) if halves(trained) else ""
-    return Candidate(name=name, task=trained.task, model=model, answer=answers_of(reference),
-                     inputs=(frame_spec((h, w)),), outputs=(image_spec((scale * h, scale * w)),),
+    return Candidate(name=name, task=trained.task, model=model,
+                     answer=torch_answers(reference, [FRAME], [IMAGE, LEVELS]), inputs=(frame_spec((h, w)),),
+                     outputs=(image_spec((scale * h, scale * w)),),
                      supply=PictureSupply((h, w), fit, trained.data, side),
                      fit=replace(fit, mode=TILE) if trained.task == "enhance" else trained.fit, data=trained.data,
                      tiling=Tiling(network.reach, network.step if isinstance(network, Translator) else 1),
                      provenance={**trained.provenance, **facts}, inner=LEVELS)
 
 
-def network_of(trained: Trained) -> Translator | Upscaler:
-    """Gives the network in eval mode. Raises ExportError for another task's."""
-    network = trained.network
-    if not isinstance(network, Translator | Upscaler):
-        raise ExportError("task of the checkpoint", got=trained.task, expected="translate or enhance")
-    return network.eval().float().cpu()
-
-
 def halves(trained: Trained) -> bool:
     """Whether it learned from pictures whose halves are input and target."""
     return trained.task == "translate" and trained.provenance.get("target") is None
-
-
-def answers_of(reference: FusedPictures) -> Answer:
-    """torch's answers."""
-    def answer(sample: Sample) -> Mapping[str, NDArray[Any]]:
-        with torch.no_grad():
-            image, levels = reference(torch.from_numpy(sample[FRAME]))
-        return {IMAGE: np.asarray(image), LEVELS: np.asarray(levels)}
-
-    return answer
 
 
 def check(asked: Asked) -> None:

@@ -1,4 +1,7 @@
-"""Masks that show each class in its colour: as PNG, or nearly so where they were compressed as photographs are."""
+"""Masks that show each class in its colour, read and painted.
+
+What is read may be a PNG, or nearly so, where it was compressed as photographs are.
+"""
 
 from __future__ import annotations
 
@@ -28,3 +31,15 @@ def classes_of(mask: NDArray[Any], colours: Sequence[tuple[int, int, int]], igno
         closer = distance < nearest
         nearest[closer], ids[closer] = distance[closer], i
     return ids
+
+
+def painted(mask: NDArray[Any], colours: Sequence[tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8, BGR: each pixel in the colour of its class, black where it has none; what `classes_of` reads.
+
+    Args:
+        mask: (H, W) uint8 class ids.
+        colours: (r, g, b) by class id.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[:len(colours)] = np.asarray(colours, np.uint8)[:, ::-1]
+    return table[mask]

@@ -31,7 +31,7 @@ def arguments(generate: argparse.ArgumentParser) -> None:
                           help="only one half, by a hash of each name; what scores the generator may have the other")
     generate.add_argument("--size", type=int, choices=[32, 64], help="height and width of the pictures (default: 32)")
     generate.add_argument("--out", type=Path, help="the run's folder (default: runs/generate-N)")
-    generate.add_argument("--preset", help="nano or small (default: nano)")
+    generate.add_argument("--preset", help="pico, nano or small (default: nano)")
     generate.add_argument("--method", choices=["gan", "vae"], help="vae: the same decoder, trained as a variational "
                           "autoencoder (default: gan)")
     generate.add_argument("--loss", help="relativistic, minimax, nonsaturating, hinge or wasserstein "

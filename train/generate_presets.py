@@ -113,6 +113,11 @@ class GenerateConfig:
 
 
 NETWORKS: dict[str, dict[int, tuple[GeneratorConfig, DiscriminatorConfig]]] = {
+    "pico": {
+        32: (GeneratorConfig(channels=(64, 64, 48, 16)), DiscriminatorConfig(channels=(96, 64, 48, 16))),
+        64: (GeneratorConfig(channels=(64, 64, 48, 32, 16), convolutions=(2, 2, 1, 1, 1)),
+             DiscriminatorConfig(channels=(96, 64, 48, 32, 16), convolutions=(2, 2, 1, 1, 1))),
+    },
     "nano": {
         32: (GeneratorConfig(), DiscriminatorConfig()),
         64: (GeneratorConfig(channels=(160, 96, 64, 32, 16), convolutions=(2, 2, 1, 1, 1)),

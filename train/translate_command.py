@@ -25,7 +25,7 @@ def arguments(translate: argparse.ArgumentParser) -> None:
                            "--data, held back)")
     translate.add_argument("--val-target", help="as --target, for --val")
     translate.add_argument("--out", type=Path, help="the run's folder (default: runs/translate-N)")
-    translate.add_argument("--preset", help="nano or small (default: nano)")
+    translate.add_argument("--preset", help="pico, nano or small (default: nano)")
     translate.add_argument("--size", type=int, help="height and width of training crops (default: 128)")
     translate.add_argument("--minutes", type=float, help="budget in minutes (default: 60)")
     translate.add_argument("--steps", type=int, help="budget in steps")

@@ -114,10 +114,11 @@ class TranslateConfig:
 
 
 NETWORKS: dict[str, TranslatorConfig] = {
+    "pico": TranslatorConfig(channels=(16, 32, 64), blocks=3),
     "nano": TranslatorConfig(),
     "small": TranslatorConfig(channels=(32, 64, 128, 192), blocks=6),
 }
-"""Preset name -> translator: about 1.3 and 4.5 million parameters."""
+"""Preset name -> translator: about 0.26, 1.3 and 4.5 million parameters."""
 
 
 def network_of(preset: str, skips: bool) -> TranslatorConfig:

@@ -20,8 +20,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 
+from ...runtime.colour_masks import classes_of
 from ...runtime.errors import TrainingError
 from ...train import checkpoint
 from ...train.comparisons import answers
@@ -35,13 +37,16 @@ from ...train.translate_presets import network_of as translator_of
 from .sliced import Slicer, distance, ratio
 
 SIZE, HELD_BACK, IGNORE = 128, 40, 255
-FAR = 60.0
-"""A pixel of a label map that is farther from all colours, in grey levels, is an edge of two and counts nowhere."""
-PALETTE: dict[str, tuple[int, int, int]] = {
-    "background": (0, 0, 223), "facade": (0, 48, 255), "window": (0, 128, 255), "door": (0, 207, 255),
-    "cornice": (32, 255, 223), "sill": (112, 255, 143), "balcony": (192, 255, 63), "blind": (255, 239, 0),
-    "deco": (255, 160, 0), "molding": (255, 80, 0), "pillar": (255, 0, 0), "shop": (175, 0, 0)}
-"""Name -> RGB in the label maps."""
+PALETTE_FILE = Path(__file__).parent.parent / "data" / "facades.yaml"
+
+
+def palette() -> dict[str, tuple[int, int, int]]:
+    """Name -> RGB in the label maps, by class id."""
+    told = yaml.safe_load(PALETTE_FILE.read_text(encoding="utf-8"))
+    return {name: tuple(told["colours"][i]) for i, name in told["names"].items()}
+
+
+PALETTE = palette()
 
 
 @dataclass
@@ -111,12 +116,11 @@ def judge_of(data: Path, out: Path, minutes: float) -> torch.nn.Module:
                 folder.mkdir(parents=True, exist_ok=True)
                 for i, image in enumerate(images):
                     (folder / f"{i:04d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
-        names = dict(enumerate(PALETTE))
-        yaml = out / "data" / "facades.yaml"
-        yaml.write_text(f"train: images/train\nval: images/val\nmasks_dir: masks\nnames: {json.dumps(names)}\n"
-                        .replace('"', ""), encoding="utf-8")
+        described = out / "data" / "facades.yaml"
+        described.write_text(yaml.safe_dump({"train": "images/train", "val": "images/val", "masks_dir": "masks",
+                                             "names": dict(enumerate(PALETTE))}), encoding="utf-8")
         recipe: dict[str, Any] = {**RECIPES["small"], "minutes": minutes}
-        train_segment(SegmentConfig(data=str(yaml), network=NETWORKS["small"], **recipe), out,
+        train_segment(SegmentConfig(data=str(described), network=NETWORKS["small"], **recipe), out,
                       resume=(out / checkpoint.LAST).is_file())
     return checkpoint.load_trained(out).network
 
@@ -128,10 +132,8 @@ def val_of(data: Path) -> tuple[list[Image], list[Image], list[Image]]:
 
 
 def ids(label: Image) -> Image:
-    """Class ids of a label map's colours, the nearest each; (H, W) uint8, IGNORE where none is near."""
-    colours = np.asarray(list(PALETTE.values()), np.float32)[:, ::-1]
-    away = np.linalg.norm(label[:, :, None].astype(np.float32) - colours, axis=3)
-    return np.where(away.min(2) > FAR, IGNORE, away.argmin(2)).astype(np.uint8)
+    """Class ids of a label map's colours, (H, W) uint8, IGNORE where none is near."""
+    return classes_of(label, tuple(PALETTE.values()), IGNORE)
 
 
 def judged(judge: torch.nn.Module, real: list[Image], masks: list[Image],

@@ -23,16 +23,18 @@ from ...export.fuse import FusedSegmenter
 from ...export.quantize import Quantizer
 from ...export.samples import framed, stacked
 from ...export.schemes import SCHEMES
-from ...export.segmenter import from_trained, segmenter_of
+from ...export.segmenter import from_trained
 from ...export.tails import TAILS
 from ...export.tensors import FRAME, LOGITS, MASK
 from ...export.to_onnx import to_onnx, without_output
+from ...export.traced import network_of
 from ...runtime import bundle, pixels
 from ...runtime.evaluate import open_fitting
 from ...runtime.manifest import Tolerance, Variant
 from ...runtime.scores import equal_share
 from ...runtime.stopwatch import time_variants
 from ...train.checkpoint import load_trained
+from ...train.networks.segmenter import Segmenter
 
 BACKENDS = ("onnxruntime", "openvino")
 FRAMES = 32
@@ -49,7 +51,7 @@ def main() -> None:
     args = parser.parse_args()
     trained = load_trained(args.run)
     candidate = from_trained(trained, "tails")
-    network = segmenter_of(trained)
+    network = network_of(trained, Segmenter, "segment")
     graphs = {}
     for tail in args.tail.split(","):
         fused = FusedSegmenter(network, trained.size_wh, tail=tail)

@@ -156,5 +156,5 @@ def test_flicker_is_what_changes_from_frame_to_frame() -> None:
 
 
 def test_another_size_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="size of an animator: got 64x64, expected 16x16"):
+    with pytest.raises(ExportError, match="size of a network of task animate: got 64x64, expected 16x16"):
         export_bundle(run, tmp_path / "b.epee", size_wh=(64, 64))

@@ -12,7 +12,7 @@ import pytest
 for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(module)
 
-from epee.export import segmenter  # noqa: E402
+from epee.export import generator, segmenter  # noqa: E402
 from epee.export.budget import Budget  # noqa: E402
 from epee.export.exporting import export_bundle  # noqa: E402
 from epee.export.frames import SCENES, FrameSupply  # noqa: E402
@@ -155,9 +155,9 @@ def test_options_that_do_not_fit(run_folder: Path, tmp_path: Path, options, line
 
 
 def test_another_task_is_refused(run_folder: Path) -> None:
-    trained = dataclasses.replace(load_trained(run_folder), task="portray")
-    with pytest.raises(ExportError, match="task of the checkpoint: got portray, expected segment"):
-        segmenter.from_trained(trained, "b")
+    trained = load_trained(run_folder)
+    with pytest.raises(ExportError, match="task of the checkpoint: got segment, expected generate"):
+        generator.from_trained(trained, "b")
     with pytest.raises(ExportError, match="got portray, expected segment, translate, enhance, generate, animate"):
         task_of("portray")
 

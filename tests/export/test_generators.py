@@ -179,7 +179,8 @@ def test_the_table_says_the_psnr(exported: ExportReport) -> None:
 def test_pictures_and_sizes_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, line in ((["--calibration", "x.zip"], "--calibration of a generator: got 'x.zip', expected nothing"),
                           (["--data", "x.yaml"], "--data of a generator: got 'x.yaml', expected nothing"),
-                          (["--size", "64x64"], "size of a generator: got 64x64, expected 16x16, as it was trained")):
+                          (["--size", "64x64"],
+                           "size of a network of task generate: got 64x64, expected 16x16, as it was trained")):
         assert main(["export", str(run), "--out", str(tmp_path / "b.epee"), *options]) == 1
         assert line in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
