@@ -20,7 +20,7 @@ from .course import Course, chance, ema_decay
 from .devices import pick_device, use_bf16
 from .gan import gan_step
 from .gan_losses import LOSSES
-from .grids import forget_after, save_picture, save_video, to_floats
+from .grids import forget_after, keep_picture, save_video, to_floats
 from .metrics import Journal, Progress
 from .motion_pictures import draw_clips, motion_of, save_motion, watched_noise
 from .networks.animator import Animator, ClipMaker
@@ -157,17 +157,12 @@ def motion_share(state: PairState, batches: ClipBatches, noise: Tensor, device: 
 def grid(state: PairState, noise: Tensor, out: Path, journal: Journal) -> None:
     """Draws clips of the fixed noise with the averaged animator, a row each, as a PNG and in TensorBoard."""
     image = draw_clips(state.generator.averaged, noise)
-    save_picture(out / "pictures" / f"step-{state.step:08d}.png", image)
-    journal.picture(state.step, "fixed noise", image)
+    keep_picture(out, journal, state.step, "fixed noise", image)
 
 
 def save(state: PairState, config: AnimateConfig, batches: ClipBatches, out: Path, scores: dict[str, float]) -> None:
     """Writes `last.safetensors`, to go on from, and `generator.safetensors`, the averaged animator."""
-    facts = facts_of(config, batches)
-    state.save(out / checkpoint.LAST, facts)
-    facts["provenance"] |= {"scores": scores, "step": state.step, "minutes": round(state.elapsed_s / 60, 2)}
-    checkpoint.write(out / checkpoint.GENERATOR,
-                     checkpoint.pack("ema", animator_of(state.generator.averaged).state_dict()), facts)
+    state.save_run(out, facts_of(config, batches), scores, animator_of(state.generator.averaged))
 
 
 def facts_of(config: AnimateConfig, batches: ClipBatches) -> dict[str, Any]:

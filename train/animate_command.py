@@ -7,9 +7,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import DONE, FAILED, Report
-from ..runtime.errors import ConfigError, need
-from .options import given_of, next_run, resumed
+from ..runtime.cli import Report
+from ..runtime.errors import ConfigError
+from .options import ended, given_of, need_training, next_run, resumed, run_options
 
 FIELDS = ("data", "preset", "loss", "size", "batch", "gamma", "penalised", "seed")
 BUDGETS = ("minutes", "steps")
@@ -24,37 +24,28 @@ def arguments(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--frames", type=int, help="consecutive frames that a discriminator sees together "
                          f"(default: {FRAMES})")
     animate.add_argument("--size", type=int, choices=[32, 64], help="height and width of the frames (default: 32)")
-    animate.add_argument("--out", type=Path, help="the run's folder (default: runs/animate-N)")
     animate.add_argument("--preset", help="nano or small (default: nano)")
     animate.add_argument("--loss", help="relativistic, minimax, nonsaturating, hinge or wasserstein "
                          "(default: relativistic)")
-    animate.add_argument("--minutes", type=float, help="budget in minutes (default: 60)")
     animate.add_argument("--steps", type=int, help="budget in steps")
-    animate.add_argument("--batch", type=int, help="clips a step (default: 32)")
     animate.add_argument("--learning-rate", type=float, help="at the beginning; it falls to a quarter (default: 4e-4)")
     animate.add_argument("--gamma", type=float, help="weight of R1 and R2, 0 for none (default: by the size)")
     animate.add_argument("--penalised", choices=["both", "real"], help="of which clips R1 and R2 are (default: both)")
     animate.add_argument("--flip", action="store_true", default=None,
                          help="left-right flips of whole clips: for whatever has no side and no direction")
-    animate.add_argument("--seed", type=int, help="of initial weights, order, noise and augmentation (default: 0)")
-    animate.add_argument("--resume", action="store_true",
-                         help="go on from the last checkpoint of --out, with its own configuration")
+    run_options(animate, "animate", batch="clips a step (default: 32)", seed=", noise", minutes="60")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training collapsed or diverged and was given up."""
-    for module in ("torch", "safetensors", "cv2", "tensorboard"):
-        need(module)
+    need_training()
     from .animate import train_animate
 
     config, out = _configuration(args)
     metrics = train_animate(config, out, resume=args.resume)
     text = (f"diversity {metrics['diversity']:.2f} and motion {metrics['motion']:.2f} of the real clips'\n"
             f"weights, metrics, pictures and videos: {out}\nnext: epee export {out} --out {out.name}.epee")
-    if metrics["healthy"]:
-        return Report(metrics, text, DONE)
-    return Report(metrics, f"given up at step {metrics['steps']}: {metrics['problem']}; try a smaller --learning-rate "
-                  f"or a larger --gamma\n{text}", FAILED)
+    return ended(metrics, text, "a smaller --learning-rate or a larger --gamma")
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:

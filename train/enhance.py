@@ -22,7 +22,7 @@ from .devices import pick_device, use_bf16
 from .enhance_presets import EnhanceConfig
 from .enhance_steps import adversarial_step, pixel_step
 from .gan_losses import LOSSES
-from .grids import forget_after, save_picture
+from .grids import forget_after, keep_picture
 from .metrics import Journal, Progress
 from .networks.unet_discriminator import UNetDiscriminator
 from .networks.upscaler import Upscaler
@@ -100,7 +100,8 @@ def train_enhance(config: EnhanceConfig, out: Path, *, resume: bool = False, qui
                    f"epee train enhance --out {out} --resume")
         psnr = score(state, exam, course.journal, device)
         grid(state, exam, out, course.journal, device)
-        save_weights(state, config, train, out / checkpoint.GENERATOR, {"psnr": psnr})
+        state.save_averaged(out / checkpoint.GENERATOR, facts_of(config, train), {"psnr": psnr},
+                            state.generator.averaged)
     return {"psnr": round(psnr, 4), "input_psnr": round(mean_psnr(*enlarged(exam)), 4), **course.facts(),
             "epochs": round(state.step / crops.steps_per_epoch, 2), "steps_per_s": round(course.steps_per_s, 2),
             "parameters": sum(p.numel() for p in state.generator.network.parameters()), "pictures": len(train),
@@ -143,7 +144,7 @@ def rate_of(config: EnhanceConfig, fraction: float) -> float:
 def begin_adversarial(state: PairState, config: EnhanceConfig, train: Scenes, out: Path, progress: Progress) -> None:
     """Goes on from the averaged weights of the pixel stage, which are kept in a file of their own."""
     state.generator.network.load_state_dict(state.generator.averaged.state_dict())
-    save_weights(state, config, train, out / PIXEL, {})
+    state.save_averaged(out / PIXEL, facts_of(config, train), {}, state.generator.averaged)
     progress.note(f"step {state.step}: a discriminator joins; what there is so far: {out / PIXEL}")
 
 
@@ -180,16 +181,7 @@ def grid(state: PairState, exam: list[Pair], out: Path, journal: Journal, device
     shown = exam[:SHOWN]
     made = answers(state.generator.averaged, [bad for bad, _ in shown], device)
     image = rows(([bad for bad, _ in shown], made, [good for _, good in shown]))
-    save_picture(out / "pictures" / f"step-{state.step:08d}.png", image)
-    journal.picture(state.step, "input, output, target", image)
-
-
-def save_weights(state: PairState, config: EnhanceConfig, train: Scenes, path: Path,
-                 scores: dict[str, float]) -> None:
-    """Writes the averaged network."""
-    facts = facts_of(config, train)
-    facts["provenance"] |= {"scores": scores, "step": state.step, "minutes": round(state.elapsed_s / 60, 2)}
-    checkpoint.write(path, checkpoint.pack("ema", state.generator.averaged.state_dict()), facts)
+    keep_picture(out, journal, state.step, "input, output, target", image)
 
 
 def facts_of(config: EnhanceConfig, train: Scenes) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import DONE, FAILED, Report
-from ..runtime.errors import ConfigError, need
-from .options import given_of, next_run, resumed
+from ..runtime.cli import Report
+from ..runtime.errors import ConfigError
+from .options import ended, given_of, need_training, next_run, resumed, run_options
 
 FIELDS = ("data", "val", "preset", "start", "crop", "batch", "adversarial", "adversarial_weight", "loss", "seed")
 BUDGETS = ("minutes", "steps")
@@ -18,40 +18,31 @@ def arguments(enhance: argparse.ArgumentParser) -> None:
     """Adds the task's options."""
     enhance.add_argument("--data", help="a folder of good pictures, or a video")
     enhance.add_argument("--val", help="pictures to be scored on (default: the last twentieth of --data, held back)")
-    enhance.add_argument("--out", type=Path, help="the run's folder (default: runs/enhance-N)")
     enhance.add_argument("--preset", help="nano, small or base (default: nano)")
     enhance.add_argument("--scale", type=int, help="how many times larger the output is, 1 to 4 (default: 2)")
     enhance.add_argument("--damage", help="what else is to be undone: none, noise[:2-25], jpeg[:30-60] or camera, "
                          "which is blur, noise and JPEG of many strengths (default: none)")
     enhance.add_argument("--start", help="a run or checkpoint whose weights to begin with")
-    enhance.add_argument("--minutes", type=float, help="budget in minutes (default: 30)")
     enhance.add_argument("--steps", type=int, help="budget in steps")
     enhance.add_argument("--crop", type=int, help="height and width of training crops (default: 96)")
-    enhance.add_argument("--batch", type=int, help="crops a step (default: 16)")
     enhance.add_argument("--learning-rate", type=float, help="at first; it falls to a hundredth (default: 2e-3)")
     enhance.add_argument("--adversarial", type=float, metavar="SHARE", help="share of the budget, at its end, in which "
                          "a discriminator has a say: sharper, and fewer dB (default: 0)")
     enhance.add_argument("--adversarial-weight", type=float, help="beside 1 for the pixels (default: 0.1)")
     enhance.add_argument("--loss", help="the adversarial loss (default: relativistic)")
-    enhance.add_argument("--seed", type=int, help="of initial weights, order, crops and damage (default: 0)")
-    enhance.add_argument("--resume", action="store_true",
-                         help="go on from the last checkpoint of --out, with its own configuration")
+    run_options(enhance, "enhance", batch="crops a step (default: 16)", seed=", crops, damage", minutes="30")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training diverged and was given up."""
-    for module in ("torch", "safetensors", "cv2", "tensorboard"):
-        need(module)
+    need_training()
     from .enhance import train_enhance
 
     config, out = _configuration(args)
     metrics = train_enhance(config, out, resume=args.resume)
     text = (f"held-out PSNR {metrics['psnr']:.2f} dB, of what went in {metrics['input_psnr']:.2f} dB\n"
             f"weights, metrics and pictures: {out}\nnext: epee export {out} --out {out.name}.epee")
-    if metrics["healthy"]:
-        return Report(metrics, text, DONE)
-    return Report(metrics, f"given up at step {metrics['steps']}: {metrics['problem']}; try a smaller --learning-rate "
-                  f"or --adversarial-weight\n{text}", FAILED)
+    return ended(metrics, text, "a smaller --learning-rate or --adversarial-weight")
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.cli import Report
-from ..runtime.errors import ConfigError, need
-from .options import given_of, next_run, resumed
+from ..runtime.errors import ConfigError
+from .options import given_of, need_training, next_run, resumed, run_options
 
 FIELDS = ("data", "subset", "test", "half", "size", "batch", "learning_rate", "seed")
 BUDGETS = ("epochs", "minutes")
@@ -22,20 +22,14 @@ def arguments(features: argparse.ArgumentParser) -> None:
     features.add_argument("--half", choices=["a", "b"],
                           help="only one half of the split, by a hash of each name; a generator may have the other")
     features.add_argument("--size", type=int, help="height and width of the pictures (default: 32)")
-    features.add_argument("--out", type=Path, help="the run's folder (default: runs/features-N)")
     features.add_argument("--epochs", type=int, help="budget in passes over the pictures")
-    features.add_argument("--minutes", type=float, help="budget in minutes (default: 30)")
-    features.add_argument("--batch", type=int, help="pictures a step (default: 64)")
     features.add_argument("--learning-rate", type=float, help="peak learning rate (default: 4e-3)")
-    features.add_argument("--seed", type=int, help="of initial weights, order and augmentation (default: 0)")
-    features.add_argument("--resume", action="store_true",
-                          help="go on from the last checkpoint of --out, with its own configuration")
+    run_options(features, "features", batch="pictures a step (default: 64)", seed="", minutes="30")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Trains."""
-    for module in ("torch", "safetensors", "cv2", "tensorboard"):
-        need(module)
+    need_training()
     from .features import train_features
 
     config, out = _configuration(args)

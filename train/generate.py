@@ -22,7 +22,7 @@ from .devices import pick_device, use_bf16
 from .gan import gan_step
 from .gan_losses import LOSSES
 from .generate_presets import GenerateConfig
-from .grids import FixedLatents, draw_grid, fixed_latents, forget_after, save_picture, save_video, to_floats
+from .grids import FixedLatents, draw_grid, fixed_latents, forget_after, keep_picture, save_video, to_floats
 from .metrics import Journal, Progress
 from .networks.discriminator import Discriminator, Encoder
 from .networks.generator import Generator
@@ -145,17 +145,12 @@ def watch_of(config: GenerateConfig, pictures: Pictures, state: PairState, laten
 def grid(state: PairState, latents: FixedLatents, out: Path, journal: Journal) -> None:
     """Draws the fixed latents with the averaged generator, as a PNG and in TensorBoard."""
     image = draw_grid(state.generator.averaged, latents)
-    save_picture(out / "pictures" / f"step-{state.step:08d}.png", image)
-    journal.picture(state.step, "fixed latents", image)
+    keep_picture(out, journal, state.step, "fixed latents", image)
 
 
 def save(state: PairState, config: GenerateConfig, pictures: Pictures, out: Path, scores: dict[str, float]) -> None:
     """Writes `last.safetensors`, to go on from, and `generator.safetensors`, the averaged generator."""
-    facts = facts_of(config, pictures)
-    state.save(out / checkpoint.LAST, facts)
-    facts["provenance"] |= {"scores": scores, "step": state.step, "minutes": round(state.elapsed_s / 60, 2)}
-    checkpoint.write(out / checkpoint.GENERATOR,
-                     checkpoint.pack("ema", state.generator.averaged.state_dict()), facts)
+    state.save_run(out, facts_of(config, pictures), scores, state.generator.averaged)
 
 
 def facts_of(config: GenerateConfig, pictures: Pictures) -> dict[str, Any]:

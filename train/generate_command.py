@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.cli import DONE, FAILED, Report
-from ..runtime.errors import ConfigError, need
-from .options import given_of, next_run, resumed
+from ..runtime.cli import Report
+from ..runtime.errors import ConfigError
+from .options import ended, given_of, need_training, next_run, resumed, run_options
 
 if TYPE_CHECKING:
     from .generate import Score
@@ -30,16 +30,13 @@ def arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--half", choices=["a", "b"],
                           help="only one half, by a hash of each name; what scores the generator may have the other")
     generate.add_argument("--size", type=int, choices=[32, 64], help="height and width of the pictures (default: 32)")
-    generate.add_argument("--out", type=Path, help="the run's folder (default: runs/generate-N)")
     generate.add_argument("--preset", help="pico, nano or small (default: nano)")
     generate.add_argument("--method", choices=["gan", "vae"], help="vae: the same decoder, trained as a variational "
                           "autoencoder (default: gan)")
     generate.add_argument("--loss", help="relativistic, minimax, nonsaturating, hinge or wasserstein "
                           "(default: relativistic)")
-    generate.add_argument("--minutes", type=float, help="budget in minutes (default: 60)")
     generate.add_argument("--steps", type=int, help="budget in steps")
     generate.add_argument("--images", type=int, help="budget in pictures seen")
-    generate.add_argument("--batch", type=int, help="pictures a step (default: 64)")
     generate.add_argument("--learning-rate", type=float, help="at the beginning; it falls to a quarter (default: 4e-4)")
     generate.add_argument("--gamma", type=float, help="weight of R1 and R2, 0 for none (default: by the size)")
     generate.add_argument("--penalised", choices=["both", "real"], help="of which pictures R1 and R2 are: real "
@@ -49,15 +46,12 @@ def arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--extractor", metavar="E", help="features for --test (default: what `epee eval` takes)")
     generate.add_argument("--no-flip", action="store_true", default=None,
                           help="no left-right flips: for digits, letters, and whatever has a side")
-    generate.add_argument("--seed", type=int, help="of initial weights, order, latents and augmentation (default: 0)")
-    generate.add_argument("--resume", action="store_true",
-                          help="go on from the last checkpoint of --out, with its own configuration")
+    run_options(generate, "generate", batch="pictures a step (default: 64)", seed=", latents", minutes="60")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training collapsed or diverged and was given up."""
-    for module in ("torch", "safetensors", "cv2", "tensorboard"):
-        need(module)
+    need_training()
     from .generate import train_generate
 
     config, out = _configuration(args)
@@ -67,10 +61,7 @@ def run(args: argparse.Namespace) -> Report:
     scores = "".join(f"{name} {value:.5f}\n" for name, value in metrics["scores"].items())
     text = (f"{scores}diversity {metrics['diversity']:.2f} of the real pictures'\n"
             f"weights, metrics, pictures and video: {out}")
-    if metrics["healthy"]:
-        return Report(metrics, text, DONE)
-    return Report(metrics, f"given up at step {metrics['steps']}: {metrics['problem']}; try a smaller --learning-rate "
-                  f"or a larger --gamma\n{text}", FAILED)
+    return ended(metrics, text, "a smaller --learning-rate or a larger --gamma")
 
 
 def _score(args: argparse.Namespace, config: GenerateConfig, opened: ExitStack) -> Score:

@@ -17,6 +17,7 @@ from ..runtime.frames import Frame, Result
 from ..runtime.manifest import Manifest
 from ..runtime.sinks import SinkInfo
 from ..runtime.sinks.mp4 import Mp4Sink
+from .metrics import Journal
 
 COLUMNS = 8
 MOST_ROWS = 16
@@ -71,8 +72,17 @@ def draw_grid(generator: nn.Module, latents: FixedLatents) -> NDArray[np.uint8]:
     return np.ascontiguousarray(grid.repeat(scale, 0).repeat(scale, 1))
 
 
-def save_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Writes a PNG. Raises TrainingError where the disk is full."""
+def keep_picture(run: Path, journal: Journal, step: int, name: str, image: NDArray[np.uint8]) -> None:
+    """Keeps what is drawn at a step: a PNG in the run, and in TensorBoard. Raises TrainingError where the disk is full.
+
+    Args:
+        run: its folder.
+        journal: of the run.
+        step: of the training.
+        name: in TensorBoard.
+        image: (H, W, 3) uint8, BGR.
+    """
+    path = run / "pictures" / f"step-{step:08d}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
@@ -80,6 +90,7 @@ def save_picture(path: Path, image: NDArray[np.uint8]) -> None:
         path.unlink(missing_ok=True)
         raise TrainingError(f"cannot write '{path}'", got=error.strerror or str(error),
                             do="free some space, then go on with --resume") from None
+    journal.picture(step, name, image)
 
 
 def forget_after(run: Path, step: int) -> None:

@@ -1,4 +1,4 @@
-"""What the commands of all training tasks share: the run's folder, and a resumed configuration."""
+"""What the commands of all training tasks share: options, a resumed configuration, and how a run's end is told."""
 
 from __future__ import annotations
 
@@ -9,9 +9,48 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime.errors import ConfigError
+from ..runtime.cli import DONE, FAILED, Report
+from ..runtime.errors import ConfigError, need
 
 C = TypeVar("C")
+MODULES = ("torch", "safetensors", "cv2", "tensorboard")
+
+
+def run_options(parser: argparse.ArgumentParser, task: str, *, batch: str, seed: str, minutes: str) -> None:
+    """Adds the options that every task has.
+
+    Args:
+        parser: the task's.
+        task: its name, which runs are called by.
+        batch: what a step has so many of, and how many where nobody says.
+        seed: what it is of.
+        minutes: the budget where nobody names one.
+    """
+    parser.add_argument("--out", type=Path, help=f"the run's folder (default: runs/{task}-N)")
+    parser.add_argument("--minutes", type=float, help=f"budget in minutes (default: {minutes})")
+    parser.add_argument("--batch", type=int, help=batch)
+    parser.add_argument("--seed", type=int, help=f"of initial weights, order{seed} and augmentation (default: 0)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the last checkpoint of --out, with its own configuration")
+
+
+def need_training() -> None:
+    """Raises an error that names the first module that training needs and that is not installed."""
+    for module in MODULES:
+        need(module)
+
+
+def ended(metrics: dict[str, Any], text: str, remedy: str) -> Report:
+    """How an adversarial training ended: with exit status 3 where it was given up.
+
+    Args:
+        metrics: with `healthy`, `problem` and `steps`.
+        text: what else a person reads.
+        remedy: which options may help.
+    """
+    if metrics["healthy"]:
+        return Report(metrics, text, DONE)
+    return Report(metrics, f"given up at step {metrics['steps']}: {metrics['problem']}; try {remedy}\n{text}", FAILED)
 
 
 def given_of(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.cli import Report, parse_size
-from ..runtime.errors import ConfigError, need
-from .options import given_of, next_run, resumed
+from ..runtime.errors import ConfigError
+from .options import given_of, need_training, next_run, resumed, run_options
 
 RECIPE_OPTIONS = ("batch", "accumulate", "learning_rate", "seed", "train_count", "val_count", "leave_out", "teacher")
 
@@ -17,7 +17,6 @@ RECIPE_OPTIONS = ("batch", "accumulate", "learning_rate", "seed", "train_count",
 def arguments(segment: argparse.ArgumentParser) -> None:
     """Adds the task's options."""
     segment.add_argument("--data", help="dataset YAML, or synthetic:street")
-    segment.add_argument("--out", type=Path, help="the run's folder (default: runs/segment-N)")
     segment.add_argument("--preset", default=None, help="nano, small, or teacher for --teacher (default: small, or "
                          "what --init was trained from)")
     segment.add_argument("--config", type=Path, metavar="RECIPE.toml", help="fields in place of the preset's, e.g. a "
@@ -33,23 +32,19 @@ def arguments(segment: argparse.ArgumentParser) -> None:
                          "class maps for the last part: features, holistic or pixels (default: pixels)")
     segment.add_argument("--epochs", type=int, help="budget in passes over the pictures")
     segment.add_argument("--steps", type=int, help="budget in steps")
-    segment.add_argument("--minutes", type=float, help="budget in minutes (default: 30, with --init 10)")
     segment.add_argument("--size", help="WIDTHxHEIGHT to train at (default: the pictures' own)")
-    segment.add_argument("--batch", type=int, help="pictures a step, in all processes together")
     segment.add_argument("--accumulate", type=int, metavar="PARTS", help="compute a batch in so many parts, one after "
                          "the other, to save memory (default: 1, with torchrun one a process)")
     segment.add_argument("--learning-rate", type=float, help="peak learning rate")
     segment.add_argument("--train-count", type=int, help="only the first so many training pictures")
     segment.add_argument("--val-count", type=int, help="only the first so many validation pictures")
-    segment.add_argument("--seed", type=int, help="of initial weights, order and augmentation (default: 0)")
-    segment.add_argument("--resume", action="store_true",
-                         help="go on from the last checkpoint of --out, with its own configuration")
+    run_options(segment, "segment", batch="pictures a step, in all processes together", seed="",
+                minutes="30, with --init 10")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Trains."""
-    for module in ("torch", "safetensors", "cv2", "tensorboard"):
-        need(module)
+    need_training()
     from .processes import joined
     from .segment import train_segment
 

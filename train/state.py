@@ -179,6 +179,25 @@ class PairState:
         place = {"step": self.step, "elapsed_s": self.elapsed_s, "calm": self.calm, "rollbacks": self.rollbacks}
         checkpoint.write(path, self.tensors(), {**facts, "place": place})
 
+    def save_run(self, out: Path, facts: Mapping[str, Any], scores: Mapping[str, float], network: nn.Module) -> None:
+        """Writes `last.safetensors`, to go on from, and `generator.safetensors`, see `save_averaged`."""
+        self.save(out / checkpoint.LAST, facts)
+        self.save_averaged(out / checkpoint.GENERATOR, facts, scores, network)
+
+    def save_averaged(self, path: Path, facts: Mapping[str, Any], scores: Mapping[str, float],
+                      network: nn.Module) -> None:
+        """Writes the averaged network, or the part of it that is exported. Raises TrainingError where the disk is full.
+
+        Args:
+            path: of the checkpoint.
+            facts: what it says of itself.
+            scores: by name, added to its provenance, as the step and the minutes are.
+            network: whose weights are written.
+        """
+        grown = {"scores": dict(scores), "step": self.step, "minutes": round(self.elapsed_s / 60, 2)}
+        checkpoint.write(path, checkpoint.pack("ema", network.state_dict()),
+                         {**facts, "provenance": {**facts["provenance"], **grown}})
+
     def restore(self, path: Path) -> dict[str, Any]:
         """Reads what `save` wrote and gives its facts.
 

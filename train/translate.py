@@ -18,7 +18,7 @@ from .contrast import Contrasted
 from .course import Course, chance, ema_decay
 from .devices import pick_device, use_bf16
 from .gan_losses import LOSSES
-from .grids import forget_after, save_picture, save_video
+from .grids import forget_after, keep_picture, save_video
 from .metrics import Journal, Progress
 from .networks.patch_discriminator import PatchDiscriminator
 from .networks.translator import Translator
@@ -155,17 +155,12 @@ def grid(state: PairState, exam: Exam, out: Path, journal: Journal, device: torc
     inputs, targets = exam[0][:SHOWN], exam[1][:SHOWN]
     made = answers(state.generator.averaged, inputs, device)
     image = rows([inputs, made, targets] if targets else [inputs, made])
-    save_picture(out / "pictures" / f"step-{state.step:08d}.png", image)
-    journal.picture(state.step, "input, output, target", image)
+    keep_picture(out, journal, state.step, "input, output, target", image)
 
 
 def save(state: PairState, config: TranslateConfig, out: Path, scores: dict[str, float]) -> None:
     """Writes `last.safetensors`, to go on from, and `generator.safetensors`, the averaged translator."""
-    facts = facts_of(config)
-    state.save(out / checkpoint.LAST, facts)
-    facts["provenance"] |= {"scores": scores, "step": state.step, "minutes": round(state.elapsed_s / 60, 2)}
-    checkpoint.write(out / checkpoint.GENERATOR,
-                     checkpoint.pack("ema", translator_of(state.generator.averaged).state_dict()), facts)
+    state.save_run(out, facts_of(config), scores, translator_of(state.generator.averaged))
 
 
 def facts_of(config: TranslateConfig) -> dict[str, Any]:

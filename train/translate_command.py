@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import DONE, FAILED, Report
-from ..runtime.errors import ConfigError, need
-from .options import given_of, next_run, resumed
+from ..runtime.cli import Report
+from ..runtime.errors import ConfigError
+from .options import ended, given_of, need_training, next_run, resumed, run_options
 
 FIELDS = ("data", "target", "input", "val", "val_target", "preset", "size", "batch", "loss", "pixel_weight", "seed")
 BUDGETS = ("minutes", "steps")
@@ -24,12 +24,9 @@ def arguments(translate: argparse.ArgumentParser) -> None:
     translate.add_argument("--val", help="as --data, to be looked at and scored on (default: the last twentieth of "
                            "--data, held back)")
     translate.add_argument("--val-target", help="as --target, for --val")
-    translate.add_argument("--out", type=Path, help="the run's folder (default: runs/translate-N)")
     translate.add_argument("--preset", help="pico, nano or small (default: nano)")
     translate.add_argument("--size", type=int, help="height and width of training crops (default: 128)")
-    translate.add_argument("--minutes", type=float, help="budget in minutes (default: 60)")
     translate.add_argument("--steps", type=int, help="budget in steps")
-    translate.add_argument("--batch", type=int, help="crops a step (default: 8)")
     translate.add_argument("--learning-rate", type=float, help="at first; it falls to a tenth (default: 4e-4)")
     translate.add_argument("--loss", help="the adversarial loss (default: relativistic)")
     translate.add_argument("--pixel-weight", type=float, help="of the difference from the target (default: 10)")
@@ -37,25 +34,19 @@ def arguments(translate: argparse.ArgumentParser) -> None:
                            help="no discriminator: the difference from the target alone")
     translate.add_argument("--no-flip", action="store_true", default=None,
                            help="no left-right flips: for whatever has a side")
-    translate.add_argument("--seed", type=int, help="of initial weights, order, crops and augmentation (default: 0)")
-    translate.add_argument("--resume", action="store_true",
-                           help="go on from the last checkpoint of --out, with its own configuration")
+    run_options(translate, "translate", batch="crops a step (default: 8)", seed=", crops", minutes="60")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training collapsed or diverged and was given up."""
-    for module in ("torch", "safetensors", "cv2", "tensorboard"):
-        need(module)
+    need_training()
     from .translate import train_translate
 
     config, out = _configuration(args)
     metrics = train_translate(config, out, resume=args.resume)
     found = "" if metrics["psnr"] is None else f"held-out pairs: {metrics['psnr']:.2f} dB, L1 {metrics['l1']:.4f}\n"
     text = f"{found}weights, metrics, pictures and video: {out}\nnext: epee export {out} --out {out.name}.epee"
-    if metrics["healthy"]:
-        return Report(metrics, text, DONE)
-    return Report(metrics, f"given up at step {metrics['steps']}: {metrics['problem']}; try a smaller --learning-rate\n"
-                  f"{text}", FAILED)
+    return ended(metrics, text, "a smaller --learning-rate")
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
