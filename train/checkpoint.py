@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import TrainingError
 from ..runtime.manifest import Fit
-from .config import from_dict
+from ..runtime.settings import from_dict
 from .networks.animator import Animator, AnimatorConfig
 from .networks.extractor import Extractor, ExtractorConfig
 from .networks.generator import Generator, GeneratorConfig

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import types
-import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime.errors import ConfigError, TrainingError, near
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..runtime import settings
+from ..runtime.errors import TrainingError
 
 C = TypeVar("C")
 
@@ -48,54 +40,7 @@ def read_toml(cls: type[C], path: Path) -> C:
     Raises:
         ConfigError: no such file, no TOML, an unknown key, or a value of another type.
     """
-    return from_dict(cls, load_toml(path), where=str(path))
-
-
-def load_toml(path: Path) -> dict[str, Any]:
-    """Reads a TOML file as plain values. Raises ConfigError where there is none or it is no TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"configuration '{path}'", got=error.strerror or str(error)) from None
-    except ValueError as error:
-        raise ConfigError(f"configuration '{path}' is no TOML", got=str(error)) from None
-
-
-def from_dict(cls: type[C], data: Mapping[str, Any], where: str = "configuration") -> C:
-    """Builds a dataclass from plain values; nested tables become nested dataclasses, lists become tuples.
-
-    Raises:
-        ConfigError: an unknown key (the near ones are named), or a value of another type.
-    """
-    hints = typing.get_type_hints(cls)
-    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    values = {}
-    for key, value in data.items():
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key '{key}'", do=near(key, known))
-        values[key] = _convert(hints[key], value, f"{where}: '{key}'")
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(where, got=str(error)) from None
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ConfigError(where, got=repr(value), expected="a table")
-        return from_dict(typing.cast(type[Any], hint), value, where)
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    for option in options:
-        origin = typing.get_origin(option) or option
-        if origin is tuple and isinstance(value, list | tuple):
-            return tuple(tuple(v) if isinstance(v, list) else v for v in value)
-        if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(origin, type) and isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
-            return value
-    wanted = " or ".join(getattr(o, "__name__", str(o)) for o in options if o is not type(None))
-    raise ConfigError(where, got=repr(value), expected=wanted)
+    return settings.from_dict(cls, settings.read_toml(path), where=str(path))
 
 
 def _literal(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..runtime.cli import Report, parse_size
 from ..runtime.errors import ConfigError
+from ..runtime.settings import from_dict, read_toml
 from .options import given_of, need_training, next_run, resumed, run_options
 
 RECIPE_OPTIONS = ("batch", "accumulate", "learning_rate", "seed", "train_count", "val_count", "leave_out", "teacher")
@@ -66,7 +67,6 @@ def words(text: str) -> tuple[str, ...]:
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     from .adversary import form_of
-    from .config import from_dict, load_toml
     from .presets import BUDGETS, SegmentConfig
 
     given, budget = given_of(args, RECIPE_OPTIONS), given_of(args, BUDGETS)
@@ -77,7 +77,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     if args.resume:
         own = given_of(args, ("data", "preset", "init", "adversarial"))
         return resumed(SegmentConfig, args, given | own, budget, BUDGETS)
-    named = {} if args.config is None else load_toml(args.config)
+    named = {} if args.config is None else read_toml(args.config)
     data = args.data or named.get("data")
     if data is None:
         raise ConfigError("--data", got="nothing", expected="a dataset YAML, or synthetic:street")

@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 from epee.runtime.errors import ConfigError
-from epee.train.config import from_dict, read_toml, to_toml
+from epee.runtime.settings import from_dict
+from epee.train.config import read_toml, to_toml
 from epee.train.presets import NETWORKS, SegmentConfig, check_preset
 
 
@@ -24,7 +25,7 @@ def test_an_unknown_key_in_a_table_is_found():
 
 
 def test_a_value_of_another_type_is_refused():
-    with pytest.raises(ConfigError, match="'epochs': got 'three', expected int"):
+    with pytest.raises(ConfigError, match="'epochs': got 'three', expected a whole number"):
         from_dict(SegmentConfig, {"data": "d.yaml", "epochs": "three"})
 
 
