@@ -1,7 +1,7 @@
 """`epee demo`: the whole way on a street it draws itself, by the very commands that one would type.
 
-Train, export, draw a clip that training never saw, run on it, score, benchmark. Each command is shown before it runs,
-so that the demo is also the shortest manual.
+Train, export, draw a clip that training never saw, run on it, score, benchmark; and what the other kinds of network
+make of a street, by small ones that ship. Each command is shown before it runs: the demo is the shortest manual, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import EpeeError, need
+from . import strip
 
 MINUTES = 1.3
 """Of training, so that all of it takes less than three minutes on two cores."""
@@ -31,8 +32,21 @@ BENCH = ("--limit", 20, "--rounds", 3, "--seconds", 0.5)
 """A short benchmark; `epee bench` alone takes its time."""
 MODULES = ("torch", "safetensors", "tensorboard", "onnx", "onnxscript", "onnxruntime", "cv2", "av", "rich",
            "matplotlib")
-MADE = ("run", "street.epee", "street.mp4", "overlay.mp4", "stills", "pictures", "bench")
+MADE = ("run", "street.epee", "street.mp4", "overlay.mp4", "stills", "pictures", "masks", "strip", "strip.png",
+        "bench")
 """What the demo writes into its folder, and removes there before it starts again."""
+LOOK_AT = {
+    "bundle": ("street.epee", "the network, ready for `epee run`"),
+    "clip": ("street.mp4", "a drive that training never saw"),
+    "overlay": ("overlay.mp4", "the same drive as the network sees it; start here"),
+    "pictures": ("pictures", "four other streets, the network's classes over them"),
+    "strip": ("strip.png", "one of them, its mask, and what a translator, an enhancer and a generator make"),
+    "latency": ("bench/latency.png", "how fast each backend is"),
+    "report": ("bench/report.html", "the benchmark as a page"),
+    "results": ("bench/results.json", "the benchmark as numbers"),
+    "training": ("run", "weights, metrics and pictures of the training"),
+}
+"""Name -> where it lies in the demo's folder, and what it is."""
 
 
 @dataclass
@@ -82,28 +96,24 @@ def demo(out: Path, minutes: float = MINUTES, seed: int = 0) -> Demo:
     _step(found, "draw", lambda: _draw(out, bundle))
     _step(found, "run", lambda: _epee("run", bundle, "--source", out / "street.mp4", "--sink", out / "overlay.mp4"))
     _step(found, "pictures", lambda: _epee("run", bundle, "--source", out / "stills", "--sink",
-                                           f"png:{out / 'pictures'}"))
+                                           f"png:{out / 'pictures'}", "--sink", f"masks:{out / 'masks'}"))
+    still = "street-0.png"
+    _step(found, "strip", lambda: strip.make(out / "stills" / still, out / "masks" / still, out / "strip",
+                                             out / "strip.png", _epee))
     _step(found, "eval", lambda: _score(found, bundle))
     _step(found, "bench", lambda: _epee("bench", bundle, "--out", out / "bench", "--data", "synthetic:street",
                                         "--split", "test", *BENCH))
-    places = {"bundle": bundle, "clip": out / "street.mp4", "overlay": out / "overlay.mp4",
-              "pictures": out / "pictures", "latency": out / "bench/latency.png", "report": out / "bench/report.html",
-              "results": out / "bench/results.json", "training": out / "run"}
-    found.artifacts = {name: str(path) for name, path in places.items() if path.exists()}
+    found.artifacts = {name: str(out / path) for name, (path, _) in LOOK_AT.items() if (out / path).exists()}
     return found
 
 
 def render(found: Demo) -> str:
     """The last lines: how good it is and which files to look at."""
     verdict = "" if found.good else f", which is below {GOOD_MIOU}: something is wrong, or --minutes was too short"
-    notes = {"bundle": "the network, ready for `epee run`", "clip": "a drive that training never saw",
-             "overlay": "the same drive as the network sees it; start here",
-             "pictures": "four other streets, the network's classes over them", "latency": "how fast each backend is",
-             "report": "the benchmark as a page", "results": "the benchmark as numbers",
-             "training": "weights, metrics and pictures of the training"}
     width = max(map(len, found.artifacts.values()), default=0)
+    lines = [f"  {path:<{width}}  {LOOK_AT[name][1]}" for name, path in found.artifacts.items()]
     return "\n".join([f"\nmIoU {found.miou:.4f} on unseen streets, in {sum(found.seconds.values()):.0f} s{verdict}",
-                      "Look at:", *(f"  {path:<{width}}  {notes[name]}" for name, path in found.artifacts.items())])
+                      "Look at:", *lines])
 
 
 def _clear(out: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 from epee.benchmarks import demo as module
 from epee.benchmarks.demo import Demo, demo, render
@@ -19,9 +20,11 @@ def test_the_whole_way(tmp_path: Path, monkeypatch, capfd) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     (tmp_path / "stills").mkdir()  # of an earlier demo
     found = demo(tmp_path, minutes=0.02)
-    assert set(found.artifacts) == {"bundle", "clip", "overlay", "pictures", "latency", "report", "results", "training"}
-    assert list(found.seconds) == ["train", "export", "draw", "run", "pictures", "eval", "bench"]
+    assert set(found.artifacts) == {"bundle", "clip", "overlay", "pictures", "strip", "latency", "report", "results",
+                                    "training"}
+    assert list(found.seconds) == ["train", "export", "draw", "run", "pictures", "strip", "eval", "bench"]
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
+    assert cv2.imread(str(tmp_path / "strip.png")).shape == (264, 1960, 3)
     assert (tmp_path / "mine.txt").read_text() == "kept"
     assert 0 <= found.miou < 0.75
     assert not found.good
@@ -31,7 +34,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch, capfd) -> None:
     out, err = capfd.readouterr()
     assert out == ""
     shown = [line.split()[2] for line in err.splitlines() if line.startswith("$ epee ")]
-    assert shown == ["train", "export", "run", "run", "eval", "bench"]
+    assert shown == ["train", "export", "run", "run", "run", "run", "generate", "eval", "bench"]
 
 
 def test_good_is_good() -> None:
