@@ -9,7 +9,7 @@ from typing import Any
 
 from ..runtime.cli import Report
 from ..runtime.errors import ConfigError
-from .options import ended, given_of, need_training, next_run, resumed, run_options
+from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 FIELDS = ("data", "preset", "loss", "size", "batch", "gamma", "penalised", "seed")
 BUDGETS = ("minutes", "steps")
@@ -28,7 +28,8 @@ def arguments(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--loss", help="relativistic, minimax, nonsaturating, hinge or wasserstein "
                          "(default: relativistic)")
     animate.add_argument("--steps", type=int, help="budget in steps")
-    animate.add_argument("--learning-rate", type=float, help="at the beginning; it falls to a quarter (default: 4e-4)")
+    animate.add_argument("--learning-rate", metavar="FIRST[:LAST]", help="FIRST alone falls to a quarter "
+                         "(default: 4e-4)")
     animate.add_argument("--gamma", type=float, help="weight of R1 and R2, 0 for none (default: by the size)")
     animate.add_argument("--penalised", choices=["both", "real"], help="of which clips R1 and R2 are (default: both)")
     animate.add_argument("--flip", action="store_true", default=None,
@@ -52,8 +53,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     from .animate_presets import AnimateConfig, networks_of
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
-    if args.learning_rate is not None:
-        given |= {"rate_first": args.learning_rate, "rate_last": args.learning_rate / 4}
+    given |= rates_of(args.learning_rate, 0.25)
     if args.flip:
         given["augment"] = dataclasses.replace(AnimateConfig(data="", steps=1).augment, flip=0.5)
     if args.resume:

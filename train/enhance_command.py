@@ -8,7 +8,7 @@ from typing import Any
 
 from ..runtime.cli import Report
 from ..runtime.errors import ConfigError
-from .options import ended, given_of, need_training, next_run, resumed, run_options
+from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 FIELDS = ("data", "val", "preset", "start", "crop", "batch", "adversarial", "adversarial_weight", "loss", "seed")
 BUDGETS = ("minutes", "steps")
@@ -25,7 +25,8 @@ def arguments(enhance: argparse.ArgumentParser) -> None:
     enhance.add_argument("--start", help="a run or checkpoint whose weights to begin with")
     enhance.add_argument("--steps", type=int, help="budget in steps")
     enhance.add_argument("--crop", type=int, help="height and width of training crops (default: 96)")
-    enhance.add_argument("--learning-rate", type=float, help="at first; it falls to a hundredth (default: 2e-3)")
+    enhance.add_argument("--learning-rate", metavar="FIRST[:LAST]", help="FIRST alone falls to a hundredth "
+                         "(default: 2e-3)")
     enhance.add_argument("--adversarial", type=float, metavar="SHARE", help="share of the budget, at its end, in which "
                          "a discriminator has a say: sharper, and fewer dB (default: 0)")
     enhance.add_argument("--adversarial-weight", type=float, help="beside 1 for the pixels (default: 0.1)")
@@ -52,8 +53,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     if args.damage is not None:
         given["damage"] = parse_damage(args.damage)
-    if args.learning_rate is not None:
-        given |= {"rate_first": args.learning_rate, "rate_last": args.learning_rate / 100}
+    given |= rates_of(args.learning_rate, 0.01)
     if args.resume:
         if args.scale is not None:
             raise ConfigError("--resume: --scale", got=args.scale, do="leave it out, or start a new run")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.cli import Report
 from ..runtime.errors import ConfigError
-from .options import ended, given_of, need_training, next_run, resumed, run_options
+from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 if TYPE_CHECKING:
     from .generate import Score
@@ -37,7 +37,8 @@ def arguments(generate: argparse.ArgumentParser) -> None:
                           "(default: relativistic)")
     generate.add_argument("--steps", type=int, help="budget in steps")
     generate.add_argument("--images", type=int, help="budget in pictures seen")
-    generate.add_argument("--learning-rate", type=float, help="at the beginning; it falls to a quarter (default: 4e-4)")
+    generate.add_argument("--learning-rate", metavar="FIRST[:LAST]", help="FIRST alone falls to a tenth "
+                         "(default: 1e-3)")
     generate.add_argument("--gamma", type=float, help="weight of R1 and R2, 0 for none (default: by the size)")
     generate.add_argument("--penalised", choices=["both", "real"], help="of which pictures R1 and R2 are: real "
                           "ones alone is R1 (default: both)")
@@ -46,7 +47,7 @@ def arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--extractor", metavar="E", help="features for --test (default: what `epee eval` takes)")
     generate.add_argument("--no-flip", action="store_true", default=None,
                           help="no left-right flips: for digits, letters, and whatever has a side")
-    run_options(generate, "generate", batch="pictures a step (default: 64)", seed=", latents", minutes="60")
+    run_options(generate, "generate", batch="pictures a step (default: 32)", seed=", latents", minutes="60")
 
 
 def run(args: argparse.Namespace) -> Report:
@@ -87,8 +88,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     if args.classes:
         given["classes"] = True
-    if args.learning_rate is not None:
-        given |= {"rate_first": args.learning_rate, "rate_last": args.learning_rate / 4}
+    given |= rates_of(args.learning_rate, 0.1)
     if args.no_flip:
         given["augment"] = dataclasses.replace(DiffAugment(), flip=0.0)
     if args.resume:

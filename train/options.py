@@ -34,6 +34,24 @@ def run_options(parser: argparse.ArgumentParser, task: str, *, batch: str, seed:
                         help="go on from the last checkpoint of --out, with its own configuration")
 
 
+def rates_of(text: str | None, share: float) -> dict[str, float]:
+    """`FIRST:LAST`, or `FIRST`, which falls to a share of itself -> `rate_first` and `rate_last`; None -> nothing.
+
+    Raises:
+        ConfigError: no positive numbers.
+    """
+    if text is None:
+        return {}
+    first, colon, last = text.partition(":")
+    try:
+        rates = {"rate_first": float(first), "rate_last": float(last) if colon else float(first) * share}
+    except ValueError:
+        rates = {}
+    if not rates or not all(0.0 < rate < float("inf") for rate in rates.values()):
+        raise ConfigError("--learning-rate", got=repr(text), expected="FIRST or FIRST:LAST, e.g. 1e-3:1e-4")
+    return rates
+
+
 def need_training() -> None:
     """Raises an error that names the first module that training needs and that is not installed."""
     for module in MODULES:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..runtime.cli import Report
 from ..runtime.errors import ConfigError
-from .options import ended, given_of, need_training, next_run, resumed, run_options
+from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 FIELDS = ("data", "target", "input", "val", "val_target", "preset", "size", "batch", "loss", "pixel_weight", "seed")
 BUDGETS = ("minutes", "steps")
@@ -27,7 +27,8 @@ def arguments(translate: argparse.ArgumentParser) -> None:
     translate.add_argument("--preset", help="pico, nano or small (default: nano)")
     translate.add_argument("--size", type=int, help="height and width of training crops (default: 128)")
     translate.add_argument("--steps", type=int, help="budget in steps")
-    translate.add_argument("--learning-rate", type=float, help="at first; it falls to a tenth (default: 4e-4)")
+    translate.add_argument("--learning-rate", metavar="FIRST[:LAST]", help="FIRST alone falls to a tenth "
+                         "(default: 4e-4)")
     translate.add_argument("--loss", help="the adversarial loss (default: relativistic)")
     translate.add_argument("--pixel-weight", type=float, help="of the difference from the target (default: 10)")
     translate.add_argument("--no-adversarial", action="store_true", default=None,
@@ -53,8 +54,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
     from .translate_presets import TranslateConfig, network_of
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
-    if args.learning_rate is not None:
-        given |= {"rate_first": args.learning_rate, "rate_last": args.learning_rate / 10}
+    given |= rates_of(args.learning_rate, 0.1)
     for option, field, value in ((args.unpaired, "paired", False), (args.no_adversarial, "adversarial", False),
                                  (args.no_flip, "flip", 0.0)):
         if option:

@@ -34,9 +34,12 @@ OURS, THEIRS, ILLUSTRATION = "relativistic", "nonsaturating", "minimax"
 PENALISED = {THEIRS: "real", ILLUSTRATION: "real"}
 """Loss -> what R1 and R2 are of; both real and generated pictures otherwise."""
 SETTINGS: tuple[dict[str, float], ...] = (
-    {"gamma": 0.05, "rate_first": 4e-4, "rate_last": 1e-4}, {"gamma": 0.2, "rate_first": 4e-4, "rate_last": 1e-4},
-    {"gamma": 1.0, "rate_first": 4e-4, "rate_last": 1e-4}, {"gamma": 1.0, "rate_first": 8e-4, "rate_last": 2e-4},
-    {"gamma": 0.2, "rate_first": 1e-3, "rate_last": 2e-5}, {"gamma": 0.2, "rate_first": 2e-3, "rate_last": 4e-5})
+    {"batch": 64, "gamma": 0.05, "rate_first": 4e-4, "rate_last": 1e-4},
+    {"batch": 64, "gamma": 0.2, "rate_first": 4e-4, "rate_last": 1e-4},
+    {"batch": 64, "gamma": 1.0, "rate_first": 4e-4, "rate_last": 1e-4},
+    {"batch": 64, "gamma": 1.0, "rate_first": 8e-4, "rate_last": 2e-4},
+    {"batch": 64, "gamma": 0.2, "rate_first": 1e-3, "rate_last": 2e-5},
+    {"batch": 32, "gamma": 0.2, "rate_first": 1e-3, "rate_last": 1e-4})
 """What is tried, in this order, for either loss."""
 TUNING_SEED = 1000
 RESULTS = Path(__file__).parent.parent / "results" / "losses.jsonl"
