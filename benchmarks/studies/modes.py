@@ -32,7 +32,7 @@ from ...runtime.errors import TrainingError
 from ...train import checkpoint
 from ...train.diffaug import DiffAugment
 from ...train.generate import train_generate
-from ...train.generate_presets import GenerateConfig
+from ...train.generate_presets import GenerateConfig, networks_of
 from ...train.networks.generator import Generator
 from ...train.scoring import pictures_of
 from .stacks import MODES, SIZE, Coverage, Images, Stacks, accuracy_of, coverage, load_digits, train_classifier
@@ -40,6 +40,10 @@ from .stacks import MODES, SIZE, Coverage, Images, Stacks, accuracy_of, coverage
 SAMPLES, TRAINED_ON = 25_600, 100_000
 MOST_NOISE, REMOVED, MOST_WITHOUT, FEWEST_REAL = 100, 300, 710, 990
 BLURS = (0.5, 1.0)
+TRAINING: dict[str, Any] = {"preset": "pico", "batch": 64, "rate_first": 2e-3, "rate_last": 1e-4, "gamma": 0.3}
+"""Of `GenerateConfig`. There is no augmentation: stacks are many, and a digit that is shifted is another picture."""
+PRESET_SIZE = 32
+"""The preset's networks are of this size, of which 8x8 takes the first two stages."""
 RESULTS = Path(__file__).parent.parent / "results" / "modes.jsonl"
 
 
@@ -97,14 +101,16 @@ def blurred(images: Images, sigma: float) -> Images:
 
 def trained(args: argparse.Namespace, seed: int, classifier: nn.Module) -> None:
     """Trains with a seed, or goes on with it, and counts; a seed that was counted already is left out."""
-    row: dict[str, Any] = {"seed": seed, "minutes": args.minutes, "loss": args.loss}
+    row: dict[str, Any] = {"seed": seed, "minutes": args.minutes, "loss": args.loss, **TRAINING}
     if any(row.items() <= line.items() for line in lines(args.results)):
         print(f"seed {seed}: counted already, see {args.results}")
         return
     run = args.train / f"seed-{seed}"
     torch.set_num_threads(1)
+    generator, discriminator = networks_of(TRAINING["preset"], PRESET_SIZE)
     config = GenerateConfig(data="stacked digits", size=SIZE, minutes=args.minutes, clock="cpu", loss=args.loss,
-                            seed=seed, augment=DiffAugment(flip=0.0, cutout=0.0))
+                            seed=seed, augment=DiffAugment(flip=0.0, cutout=0.0, translate=0.0), generator=generator,
+                            discriminator=discriminator, **TRAINING)  # `train_generate` sets the networks' size
     metrics = train_generate(config, run, pictures=Stacks.draw(load_digits("a"), TRAINED_ON, seed=1),
                              resume=(run / checkpoint.LAST).is_file())
     found = coverage(classifier, made(run, args.samples))

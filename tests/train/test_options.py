@@ -11,5 +11,5 @@ def test_a_rate_alone_falls_to_its_share_and_two_are_taken_as_they_are():
 
 @pytest.mark.parametrize("text", ["fast", "1e-3:", ":1e-3", "0", "-1", "1e-3:nan", "1:2:3"])
 def test_what_is_no_rate_is_refused(text):
-    with pytest.raises(ConfigError, match="--learning-rate: got .*, expected FIRST or FIRST:LAST, e.g. 1e-3:1e-4"):
+    with pytest.raises(ConfigError, match=r"--learning-rate: got .*, expected FIRST or FIRST:LAST, e.g. 1e-3:1e-4"):
         rates_of(text, 0.1)
