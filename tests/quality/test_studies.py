@@ -261,6 +261,8 @@ def test_what_is_offered_has_to_train(extractor_bundle, data, monkeypatch):
     kid = offered.untrained(str(data), str(extractor_bundle))
     row = {"loss": "hinge", "minutes": 5, "images": 9, "name": "kid-x", "se": 0.1, "precision": 0.5, "recall": 0.5,
            "rollbacks": 0, "floor_recall": 0.8, "healthy": True}
-    rows = [{**row, "kid": 0.4 * kid}, {**row, "kid": 0.6 * kid}, {**row, "kid": 0.1 * kid, "healthy": False}]
-    assert [offered.trained(row, kid / 2) for row in rows] == [True, False, False]
-    assert ["did not train" in line for line in offered.table(rows, kid / 2)] == [False, False, True, True, False]
+    rows = [{**row, "kid": 0.4 * kid}, {**row, "kid": 0.6 * kid}, {**row, "kid": 0.1 * kid, "healthy": False},
+            {**row, "kid": 0.6 * kid, "method": "vae"}]
+    assert [offered.trained(row, kid / 2) for row in rows] == [True, False, False, True]
+    told = offered.table(rows, kid / 2)
+    assert ["did not train" in line for line in told] == [False, False, True, True, False, False]
