@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from epee.benchmarks import demo as module
 from epee.benchmarks.demo import Demo, demo, render
+from epee.runtime.colour_masks import painted
 from epee.runtime.errors import EpeeError
+from epee.runtime.pixels import resize
+from epee.runtime.street import COLOURS
 
 
 @pytest.mark.timeout(180)
@@ -24,7 +28,15 @@ def test_the_whole_way(tmp_path: Path, monkeypatch, capfd) -> None:
                                     "training"}
     assert list(found.seconds) == ["train", "export", "draw", "run", "pictures", "strip", "eval", "bench"]
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
-    assert cv2.imread(str(tmp_path / "strip.png")).shape == (264, 1960, 3)
+    strip = cv2.imread(str(tmp_path / "strip.png"))
+    assert strip.shape == (264, 1960, 3)
+    source = resize(cv2.imread(str(tmp_path / "stills/street-0.png")), (240, 320), "area")
+    assert np.array_equal(strip[:240, :320], source)
+    panels = [strip[:240, left:left + 320] for left in range(0, 1960, 328)]
+    mask = cv2.imread(str(tmp_path / "masks/street-0.png"), cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(panels[1], painted(resize(mask, (240, 320), "nearest"), COLOURS))
+    near = [float(np.abs(panel.astype(float) - source).mean()) for panel in panels]
+    assert max(near[3], near[4]) < near[5] / 4  # enlarged, pixel by pixel and by a network, and other streets
     assert (tmp_path / "mine.txt").read_text() == "kept"
     assert 0 <= found.miou < 0.75
     assert not found.good

@@ -259,6 +259,7 @@ def test_a_vae_and_a_loss_of_the_same_settings_are_different_runs(tmp_path):
 def test_what_is_offered_has_to_train(extractor_bundle, data, monkeypatch):
     monkeypatch.setattr(offered, "SAMPLES", 64)
     kid = offered.untrained(str(data), str(extractor_bundle))
+    assert offered.untrained(str(data), str(extractor_bundle)) == kid
     row = {"loss": "hinge", "minutes": 5, "images": 9, "name": "kid-x", "se": 0.1, "precision": 0.5, "recall": 0.5,
            "rollbacks": 0, "floor_recall": 0.8, "healthy": True}
     rows = [{**row, "kid": 0.4 * kid}, {**row, "kid": 0.6 * kid}, {**row, "kid": 0.1 * kid, "healthy": False},

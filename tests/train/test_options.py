@@ -1,3 +1,5 @@
+import cv2
+import numpy as np
 import pytest
 from epee.runtime.errors import ConfigError
 from epee.train.options import rates_of
@@ -13,3 +15,25 @@ def test_a_rate_alone_falls_to_its_share_and_two_are_taken_as_they_are():
 def test_what_is_no_rate_is_refused(text):
     with pytest.raises(ConfigError, match=r"--learning-rate: got .*, expected FIRST or FIRST:LAST, e.g. 1e-3:1e-4"):
         rates_of(text, 0.1)
+
+
+def test_rates_reach_the_training(tmp_path):
+    from epee.runtime.cli import main
+    from epee.train.config import read_toml
+    from epee.train.generate_presets import GenerateConfig
+
+    rng = np.random.default_rng(0)
+    for i in range(16):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), rng.integers(0, 256, (32, 32, 3), np.uint8))
+    words = ["train", "generate", "--data", str(tmp_path), "--steps", "1", "--batch", "2", "--preset", "pico"]
+    assert main([*words, "--learning-rate", "4e-4:1e-4", "--out", str(tmp_path / "run")]) == 0
+    config = read_toml(GenerateConfig, tmp_path / "run" / "config.toml")
+    assert (config.rate_first, config.rate_last, config.generator.channels) == (4e-4, 1e-4, (64, 64, 48, 16))
+
+
+def test_the_penalty_follows_the_size():
+    from epee.train.generate_presets import GenerateConfig
+
+    gammas = [GenerateConfig(data="d", steps=1, size=size).resolved_gamma for size in (32, 64)]
+    assert gammas == pytest.approx([0.2, 1.6])
+    assert GenerateConfig(data="d", steps=1, gamma=0.05).resolved_gamma == 0.05

@@ -1,6 +1,7 @@
 """Short real trainings on the synthetic street."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import torch
 from epee.runtime.cli import main
 from epee.runtime.dataset import open_dataset
 from epee.runtime.errors import TrainingError
-from epee.train import checkpoint, segment
+from epee.train import checkpoint, schedule, segment
 from epee.train.augment import Augment
 from epee.train.networks.segmenter import SegmenterConfig
 from epee.train.objective import Terms
@@ -35,6 +36,14 @@ def losses(run):
 def whole_run(tmp_path_factory):
     run = tmp_path_factory.mktemp("run")
     return run, train_segment(CONFIG, run, quiet=True)
+
+
+def test_minutes_of_processor_time_are_counted_by_that_clock(tmp_path, monkeypatch):
+    seconds = itertools.count(0, 5)  # each look at the clock finds five seconds gone
+    monkeypatch.setitem(schedule.CLOCKS, "cpu", lambda: float(next(seconds)))
+    config = dataclasses.replace(CONFIG, epochs=None, minutes=1.0, clock="cpu", evaluations=1)
+    metrics = train_segment(config, tmp_path, quiet=True)
+    assert 1 <= metrics["steps"] <= 12
 
 
 def test_a_run_leaves_what_it_promises(whole_run):
