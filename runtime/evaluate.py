@@ -66,7 +66,7 @@ def evaluate(bundle: Bundle, data: str, split: str = "val", *, backend: str = "a
         split: `train`, `val` or `test`.
         backend, precision, threads: see `backends.open_session`.
         limit: only the first so many images.
-        progress: told after each batch.
+        progress: told after each image.
 
     Raises:
         DataError: the data does not fit the bundle, or one of its files is broken.
@@ -76,14 +76,24 @@ def evaluate(bundle: Bundle, data: str, split: str = "val", *, backend: str = "a
     confusion = Confusion(len(dataset.names), dataset.ignore)
     with open_session(bundle, backend, precision, threads=threads) as session:
         done = 0
-        for batch in _batches(dataset, _batch_size(session)):
-            _score(session, bundle.manifest, batch, confusion)
-            done += len(batch)
+        for _, label, mask in answered(session, bundle.manifest, dataset):
+            confusion.add(label, mask)
+            done += 1
             if progress is not None:
                 progress(done, len(dataset))
         iou = dict(zip(dataset.names, map(float, confusion.iou()), strict=True))
         return Scores(confusion.miou(), confusion.pixel_accuracy(), iou, done, session.backend, session.device,
                       session.variant, session.precision)
+
+
+def answered(session: Session, manifest: Manifest, dataset: Dataset) -> Iterator[tuple[Any, Any, Any]]:
+    """Gives each image, (H, W, 3) uint8 BGR, its label and the session's mask, (H, W) uint8 both, in order."""
+    spec = session.inputs[0]
+    for batch in _batches(dataset, _batch_size(session)):
+        frames = np.stack([pixels.fit(image, spec.size_hw or image.shape[:2], manifest.fit) for image, _ in batch])
+        masks = session.run({spec.name: frames})["mask"]
+        for (image, label), mask in zip(batch, masks, strict=True):
+            yield image, label, pixels.unfit_mask(mask, label.shape, manifest.fit)
 
 
 def open_fitting(manifest: Manifest, data: str, split: str, limit: int | None = None) -> Dataset:
@@ -133,15 +143,6 @@ def _batches(dataset: Dataset, size: int) -> Iterator[list[Pair]]:
             if len(batch) == size or not waiting:
                 yield batch
                 batch = []
-
-
-def _score(session: Session, manifest: Manifest, batch: list[Pair], confusion: Confusion) -> None:
-    """Lets the session answer a batch and counts its masks at the labels' size."""
-    spec = session.inputs[0]
-    frames = np.stack([pixels.fit(image, spec.size_hw or image.shape[:2], manifest.fit) for image, _ in batch])
-    masks = session.run({spec.name: frames})["mask"]
-    for (_, label), mask in zip(batch, masks, strict=True):
-        confusion.add(label, pixels.unfit_mask(mask, label.shape, manifest.fit))
 
 
 def render(scores: Scores) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..runtime.errors import ConfigError, near
+from .checks import check_name, check_share
 from .gan import computing
 from .gan_losses import LOSSES, between, one_centred
 from .losses import feature_matching, pseudo_cross_entropy, soft_labels
@@ -61,12 +61,10 @@ class AdversaryConfig:
     channels: tuple[int, ...] = (16, 32, 64)
 
     def __post_init__(self) -> None:
-        if self.form and self.form not in (FEATURES, HOLISTIC, PIXELS):
-            raise unknown_form(self.form)
-        if not 0 <= self.begin < 1:
-            raise ConfigError("adversary: begin", got=self.begin, expected="a share of the budget, 0 to below 1")
-        if not 0 <= self.soften <= 1:
-            raise ConfigError("adversary: soften", got=self.soften, expected="a share, 0 to 1")
+        if self.form:
+            check_name("adversarial form", self.form, (FEATURES, HOLISTIC, PIXELS))
+        check_share("adversary: begin", self.begin, below_one=True)
+        check_share("adversary: soften", self.soften)
 
     def share(self, fraction: float) -> float:
         """Of the weight, 0 to 1, at a share of the budget; below 0 while it is not switched on."""
@@ -85,15 +83,8 @@ FORMS: dict[str, AdversaryConfig] = {
 
 def form_of(name: str) -> AdversaryConfig:
     """The usual settings of a form. Raises ConfigError where there is no such form."""
-    if name not in FORMS:
-        raise unknown_form(name)
+    check_name("adversarial form", name, FORMS)
     return FORMS[name]
-
-
-def unknown_form(name: str) -> ConfigError:
-    """The error for a form that does not exist."""
-    return ConfigError(f"adversarial form '{name}'", got="no such form", expected=", ".join(FORMS),
-                       do=near(name, list(FORMS)))
 
 
 class Shown(NamedTuple):

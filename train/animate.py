@@ -67,7 +67,7 @@ def train_animate(config: AnimateConfig, out: Path, *, clips: Clips | None = Non
     tell(clips, batches, state, config, device, progress)
     budget = Budget(steps=config.steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress, config.clock) as course:
         if state.step == 0:
             grid(state, noise, out, course.journal)
         for fraction in course:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError
+from .checks import check_budget, check_least, check_name
 from .diffaug import DiffAugment
 from .gan_losses import LOSSES
 from .generate_presets import ENDS, NETWORKS, SIZES
 from .health import Limits
 from .networks.animator import AnimatorConfig
 from .networks.clip_discriminator import ClipDiscriminatorConfig
+from .schedule import CLOCKS
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class AnimateConfig:
         preset: name of the preset it started from.
         loss: a key of `gan_losses.LOSSES`.
         size: height and width of the frames.
-        minutes: budget in wall time of the training loop, or
+        minutes: budget in time of the training loop, or
         steps: in steps.
+        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
         batch: clips a step.
         rate_first, rate_last: Adam's learning rate, falling from one to the other along half a cosine.
         beta2: Adam's; beta1 is 0.
@@ -45,6 +48,7 @@ class AnimateConfig:
     size: int = 32
     minutes: float | None = None
     steps: int | None = None
+    clock: str = "wall"
     batch: int = 32
     rate_first: float = 4e-4
     rate_last: float = 1e-4
@@ -64,22 +68,15 @@ class AnimateConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        budgets = [v for v in (self.minutes, self.steps) if v is not None]
-        if len(budgets) != 1 or budgets[0] <= 0:
-            raise ConfigError("training budget", got=f"minutes {self.minutes}, steps {self.steps}",
-                              expected="exactly one of the two, more than 0")
-        if self.batch < 2:
-            raise ConfigError("batch", got=self.batch, expected="2 or more")
+        check_budget(minutes=self.minutes, steps=self.steps)
+        check_least("batch", self.batch, 2)
+        check_least("gamma", self.gamma, 0)
+        check_least("frames", self.discriminator.frames, 2, "one alone does not move")
+        check_name("loss", self.loss, LOSSES)
+        check_name("penalised end", self.penalised, ENDS)
+        check_name("clock", self.clock, CLOCKS)
         if self.size not in SIZES:
             raise ConfigError("size", got=self.size, expected=" or ".join(map(str, SIZES)))
-        if self.discriminator.frames < 2:
-            raise ConfigError("frames", got=self.discriminator.frames, expected="2 or more: one alone does not move")
-        if self.gamma is not None and self.gamma < 0:
-            raise ConfigError("gamma", got=self.gamma, expected="0 or more")
-        for what, name, known in (("loss", self.loss, list(LOSSES)), ("penalised", self.penalised, list(ENDS))):
-            if name not in known:
-                raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
-                                  do=near(name, known))
 
     @property
     def frames(self) -> int:
@@ -98,9 +95,7 @@ def networks_of(preset: str, size: int, frames: int) -> tuple[AnimatorConfig, Cl
     Raises:
         ConfigError: there is no such preset, or not at this size.
     """
-    if preset not in NETWORKS:
-        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
-                          do=near(preset, list(NETWORKS)))
+    check_name("preset", preset, NETWORKS)
     if size not in NETWORKS[preset]:
         raise ConfigError(f"size of preset '{preset}'", got=size, expected=" or ".join(map(str, NETWORKS[preset])))
     generator, discriminator = NETWORKS[preset][size]

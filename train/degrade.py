@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError
+from .checks import check_name, check_share
 
 KERNELS = ("bicubic", "area", "bilinear")
 
@@ -47,8 +48,7 @@ class Damage:
 
     def __post_init__(self) -> None:
         for name in ("blur", "noise", "jpeg", "grey"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"damage: {name}", got=getattr(self, name), expected="0 to 1")
+            check_share(f"damage: {name}", getattr(self, name))
         for name, lowest, highest in (("blur_sigma", 0.0, 20.0), ("noise_levels", 0.0, 128.0),
                                       ("jpeg_quality", 1.0, 100.0)):
             low, high = getattr(self, name)
@@ -56,8 +56,7 @@ class Damage:
                 raise ConfigError(f"damage: {name}", got=f"{low:g} to {high:g}",
                                   expected=f"a range within {lowest:g} to {highest:g}")
         for kernel in self.kernels or ("nothing",):
-            if kernel not in KERNELS:
-                raise ConfigError(f"damage: kernel '{kernel}'", got="no such kernel", expected=", ".join(KERNELS))
+            check_name("damage: kernel", kernel, KERNELS)
 
 
 DAMAGES: dict[str, Damage] = {
@@ -73,9 +72,7 @@ RANGES = {"noise": "noise_levels", "jpeg": "jpeg_quality"}
 def parse_damage(text: str) -> Damage:
     """`none`, `camera`, `noise`, `noise:2-25`, `jpeg`, `jpeg:30` or `jpeg:20-60`. Raises ConfigError for others."""
     name, _, limits = text.partition(":")
-    if name not in DAMAGES:
-        raise ConfigError(f"damage '{text}'", got="no such damage", expected=", ".join(DAMAGES),
-                          do=near(name, list(DAMAGES)))
+    check_name("damage", name, DAMAGES)
     if not limits:
         return DAMAGES[name]
     low, _, high = limits.partition("-")

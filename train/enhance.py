@@ -71,7 +71,7 @@ def train_enhance(config: EnhanceConfig, out: Path, *, resume: bool = False, qui
     tell(train, held, state, device, progress)
     budget = Budget(steps=config.steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress, config.clock) as course:
         psnr = float("nan")
         for fraction in course:
             adversarial = fraction >= 1.0 - config.adversarial

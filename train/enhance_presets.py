@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError
+from .checks import check_budget, check_least, check_name, check_share
 from .degrade import Damage
 from .gan_losses import LOSSES
 from .health import Limits
 from .networks.unet_discriminator import UNetConfig
 from .networks.upscaler import UpscalerConfig
+from .schedule import CLOCKS
 
 SCALES = (1, 2, 3, 4)
 
@@ -24,8 +26,9 @@ class EnhanceConfig:
         preset: name of the preset it started from.
         start: a run or checkpoint whose weights it begins with; None begins anew.
         crop: height and width of training crops of the good pictures; a multiple of 4 and of the scale.
-        minutes: budget in wall time of the training loop, or
+        minutes: budget in time of the training loop, or
         steps: in steps.
+        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
         batch: crops a step.
         rate_first, rate_last: Adam's learning rate in the pixel stage, falling along half a cosine.
         adversarial: the share of the budget, at its end, in which a discriminator has a say; 0 is none.
@@ -47,6 +50,7 @@ class EnhanceConfig:
     crop: int = 96
     minutes: float | None = None
     steps: int | None = None
+    clock: str = "wall"
     batch: int = 16
     rate_first: float = 2e-3
     rate_last: float = 2e-5
@@ -65,22 +69,15 @@ class EnhanceConfig:
     limits: Limits = field(default_factory=lambda: Limits(every=50, grace_images=0))
 
     def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise ConfigError("training budget", got=f"minutes {self.minutes}, steps {self.steps}",
-                              expected="exactly one of the two")
-        if (self.minutes if self.steps is None else self.steps or 0) <= 0:  # type: ignore[operator]
-            raise ConfigError("training budget", got=self.minutes or self.steps, expected="more than 0")
+        check_budget(minutes=self.minutes, steps=self.steps)
+        check_least("batch", self.batch, 2)
+        check_share("adversarial share", self.adversarial)
+        check_name("loss", self.loss, LOSSES)
+        check_name("clock", self.clock, CLOCKS)
         if self.network.scale not in SCALES:
             raise ConfigError("scale", got=self.network.scale, expected=", ".join(map(str, SCALES)))
-        if self.batch < 2:
-            raise ConfigError("batch", got=self.batch, expected="2 or more")
         if self.crop < 16 or self.crop % 4 or self.crop % self.network.scale:
             raise ConfigError("crop", got=self.crop, expected=f"a multiple of 4 and {self.network.scale}, from 16 up")
-        if not 0.0 <= self.adversarial <= 1.0:
-            raise ConfigError("adversarial share", got=self.adversarial, expected="0 to 1")
-        if self.loss not in LOSSES:
-            raise ConfigError(f"loss '{self.loss}'", got="no such loss", expected=", ".join(LOSSES),
-                              do=near(self.loss, list(LOSSES)))
 
 
 NETWORKS: dict[str, tuple[int, int]] = {"nano": (16, 4), "small": (32, 8), "base": (64, 16)}
@@ -89,8 +86,6 @@ NETWORKS: dict[str, tuple[int, int]] = {"nano": (16, 4), "small": (32, 8), "base
 
 def network_of(preset: str, scale: int) -> UpscalerConfig:
     """The network of a preset. Raises ConfigError where there is no such preset."""
-    if preset not in NETWORKS:
-        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
-                          do=near(preset, list(NETWORKS)))
+    check_name("preset", preset, NETWORKS)
     channels, layers = NETWORKS[preset]
     return UpscalerConfig(scale, channels, layers)

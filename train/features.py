@@ -22,6 +22,7 @@ from ..runtime.errors import ConfigError, TrainingError
 from ..runtime.manifest import Fit
 from ..runtime.picture_sets import ArrayPictures, open_pictures
 from . import checkpoint
+from .checks import check_budget, check_least, check_multiple
 from .config import save_config
 from .course import chance
 from .data import Order
@@ -77,16 +78,9 @@ class FeaturesConfig:
     augment: DiffAugment = field(default_factory=DiffAugment)
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.minutes is None):
-            raise ConfigError("training budget", got=f"epochs {self.epochs}, minutes {self.minutes}",
-                              expected="exactly one of the two")
-        budget = self.epochs if self.epochs is not None else self.minutes
-        if budget is not None and budget <= 0:
-            raise ConfigError("training budget", got=budget, expected="more than 0")
-        if self.batch < 2:
-            raise ConfigError("batch", got=self.batch, expected="2 or more")
-        if self.size < 16 or self.size % 8:
-            raise ConfigError("size", got=self.size, expected="a multiple of 8 from 16 up")
+        check_budget(epochs=self.epochs, minutes=self.minutes)
+        check_least("batch", self.batch, 2)
+        check_multiple("size", self.size, 8, 16)
 
 
 def train_features(config: FeaturesConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> dict[str, Any]:

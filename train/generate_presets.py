@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError
+from .checks import check_budget, check_least, check_name
 from .diffaug import DiffAugment
 from .gan_losses import LOSSES
 from .health import Limits
@@ -82,24 +83,15 @@ class GenerateConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        given = {"minutes": self.minutes, "steps": self.steps, "images": self.images}
-        budgets = [v for v in given.values() if v is not None]
-        if len(budgets) != 1:
-            raise ConfigError("training budget", got=", ".join(f"{k} {v}" for k, v in given.items()),
-                              expected="exactly one of the three")
-        if budgets[0] <= 0:
-            raise ConfigError("training budget", got=budgets[0], expected="more than 0")
-        if self.batch < 2:
-            raise ConfigError("batch", got=self.batch, expected="2 or more")
+        check_budget(minutes=self.minutes, steps=self.steps, images=self.images)
+        check_least("batch", self.batch, 2)
+        check_least("gamma", self.gamma, 0)
+        check_name("loss", self.loss, LOSSES)
+        check_name("method", self.method, METHODS)
+        check_name("penalised end", self.penalised, ENDS)
+        check_name("clock", self.clock, CLOCKS)
         if self.size not in SIZES:
             raise ConfigError("size", got=self.size, expected=" or ".join(map(str, SIZES)))
-        if self.gamma is not None and self.gamma < 0:
-            raise ConfigError("gamma", got=self.gamma, expected="0 or more")
-        for what, name, known in (("loss", self.loss, list(LOSSES)), ("method", self.method, list(METHODS)),
-                                  ("penalised", self.penalised, list(ENDS)), ("clock", self.clock, list(CLOCKS))):
-            if name not in known:
-                raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
-                                  do=near(name, known))
 
     @property
     def resolved_gamma(self) -> float:
@@ -135,9 +127,7 @@ NETWORKS: dict[str, dict[int, tuple[GeneratorConfig, DiscriminatorConfig]]] = {
 
 def networks_of(preset: str, size: int) -> tuple[GeneratorConfig, DiscriminatorConfig]:
     """The networks of a preset at a size. Raises ConfigError where there is no such preset, or not at this size."""
-    if preset not in NETWORKS:
-        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
-                          do=near(preset, list(NETWORKS)))
+    check_name("preset", preset, NETWORKS)
     if size not in NETWORKS[preset]:
         raise ConfigError(f"size of preset '{preset}'", got=size, expected=" or ".join(map(str, NETWORKS[preset])))
     return NETWORKS[preset][size]

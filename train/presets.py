@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError
 from .adversary import AdversaryConfig
 from .augment import Augment
+from .checks import check_budget, check_least, check_name
 from .networks.segmenter import SegmenterConfig
 from .objective import Terms
 from .pseudo import PseudoConfig
@@ -85,18 +86,10 @@ class SegmentConfig:
         return self.adversary.form
 
     def __post_init__(self) -> None:
-        budgets = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}
-        if len(budgets) != 1:
-            raise ConfigError("training budget", got=", ".join(f"{k} {v}" for k, v in budgets.items()) or "none",
-                              expected="exactly one of " + ", ".join(BUDGETS))
-        if min(budgets.values()) <= 0:
-            raise ConfigError("training budget", got=min(budgets.values()), expected="more than 0")
-        if self.clock not in CLOCKS:
-            raise ConfigError(f"clock '{self.clock}'", got="no such clock", expected=", ".join(CLOCKS),
-                              do=near(self.clock, list(CLOCKS)))
-        for name in ("batch", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(name, got=getattr(self, name), expected="1 or more")
+        check_budget(**{name: getattr(self, name) for name in BUDGETS})
+        check_name("clock", self.clock, CLOCKS)
+        check_least("batch", self.batch, 1)
+        check_least("accumulate", self.accumulate, 1)
         if self.size_wh is not None and min(self.size_wh) < 32:
             raise ConfigError("size", got=f"{self.size_wh[0]}x{self.size_wh[1]}", expected="32x32 or more")
 
@@ -129,6 +122,4 @@ UNSEEN = Augment(scale=(0.75, 2.0), brightness=0.25, contrast=0.2, gamma=(0.5, 1
 
 def check_preset(name: str) -> None:
     """Raises ConfigError where there is no such preset."""
-    if name not in NETWORKS:
-        raise ConfigError(f"preset '{name}'", got="no such preset", expected=", ".join(NETWORKS),
-                          do=near(name, list(NETWORKS)))
+    check_name("preset", name, NETWORKS)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..runtime.errors import ConfigError
+from .checks import check_share
 from .gan import computing
 from .losses import pseudo_cross_entropy
 from .metrics import to_input
@@ -39,10 +39,8 @@ class PseudoConfig:
     cutmix: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.confidence < 1:
-            raise ConfigError("pseudo: confidence", got=self.confidence, expected="a probability, 0 to below 1")
-        if not 0 <= self.begin < 1:
-            raise ConfigError("pseudo: begin", got=self.begin, expected="a share of the budget, 0 to below 1")
+        check_share("pseudo: confidence", self.confidence, below_one=True)
+        check_share("pseudo: begin", self.begin, below_one=True)
 
 
 class Answers(NamedTuple):

@@ -68,7 +68,7 @@ def train_translate(config: TranslateConfig, out: Path, *, resume: bool = False,
     tell(train, exam, state, config, device, progress)
     budget = Budget(steps=config.steps, seconds=None if config.minutes is None else 60.0 * config.minutes)
 
-    with Course(state, watch, config.limits.rollbacks, budget, out, progress) as course:
+    with Course(state, watch, config.limits.rollbacks, budget, out, progress, config.clock) as course:
         for fraction in course:
             rate = state.calm * cosine(config.rate_first, config.rate_last, fraction)
             for learner in (state.generator, state.partner):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError, near
+from ..runtime.errors import ConfigError
+from .checks import check_budget, check_least, check_multiple, check_name
 from .diffaug import DiffAugment
 from .gan_losses import LOSSES
 from .health import Limits
 from .networks.patch_discriminator import PatchConfig
 from .networks.translator import TranslatorConfig
 from .pairs import HALVES
+from .schedule import CLOCKS
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class TranslateConfig:
         size: height and width of training crops; a multiple of 8.
         jitter: pictures are brought to this many times `size`, of which crops are taken (Isola 2017: 286 / 256).
         flip: probability of a left-right flip.
-        minutes: budget in wall time of the training loop, or
+        minutes: budget in time of the training loop, or
         steps: in steps.
+        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
         batch: crops a step.
         rate_first, rate_last: Adam's learning rate, falling from one to the other along half a cosine.
         beta1, beta2: Adam's.
@@ -60,6 +63,7 @@ class TranslateConfig:
     flip: float = 0.5
     minutes: float | None = None
     steps: int | None = None
+    clock: str = "wall"
     batch: int = 8
     rate_first: float = 4e-4
     rate_last: float = 4e-5
@@ -85,22 +89,13 @@ class TranslateConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise ConfigError("training budget", got=f"minutes {self.minutes}, steps {self.steps}",
-                              expected="exactly one of the two")
-        budget = self.minutes if self.steps is None else self.steps
-        if budget is not None and budget <= 0:
-            raise ConfigError("training budget", got=budget, expected="more than 0")
-        if self.size < 16 or self.size % 8:
-            raise ConfigError("size", got=self.size, expected="a multiple of 8 from 16 up")
-        if self.batch < 2:
-            raise ConfigError("batch", got=self.batch, expected="2 or more")
-        if self.jitter < 1.0:
-            raise ConfigError("jitter", got=self.jitter, expected="1 or more")
-        for what, name, known in (("loss", self.loss, tuple(LOSSES)), ("input", self.input, HALVES)):
-            if name not in known:
-                raise ConfigError(f"{what} '{name}'", got=f"no such {what}", expected=", ".join(known),
-                                  do=near(name, list(known)))
+        check_budget(minutes=self.minutes, steps=self.steps)
+        check_multiple("size", self.size, 8, 16)
+        check_least("batch", self.batch, 2)
+        check_least("jitter", self.jitter, 1)
+        check_name("loss", self.loss, LOSSES)
+        check_name("input", self.input, HALVES)
+        check_name("clock", self.clock, CLOCKS)
         if not self.paired and self.target is None:
             raise ConfigError("target of an unpaired translation", got="nothing", expected="a folder of pictures")
         if not self.paired and not self.adversarial:
@@ -123,8 +118,6 @@ NETWORKS: dict[str, TranslatorConfig] = {
 
 def network_of(preset: str, skips: bool) -> TranslatorConfig:
     """The network of a preset. Raises ConfigError where there is no such preset."""
-    if preset not in NETWORKS:
-        raise ConfigError(f"preset '{preset}'", got="no such preset", expected=", ".join(NETWORKS),
-                          do=near(preset, list(NETWORKS)))
+    check_name("preset", preset, NETWORKS)
     known = NETWORKS[preset]
     return TranslatorConfig(known.channels, known.blocks, skips)

@@ -38,18 +38,19 @@ from ...runtime.errors import ConfigError, near
 from ...train.adversary import FORMS, form_of
 from ...train.presets import check_preset
 from ...train.pseudo import PseudoConfig
+from . import ledger
 from .adversary_runs import ADVERSARY, ARMS, PLAIN, UNLABELLED, Run, Study, trial_of
 from .adversary_table import drawn, pilot_table, table
 from .few_labels import LABELS, few_labels
-from .folds import FOLDS, pooled
-from .modes import append
+from .folds import FOLDS
+from .ledger import append, pooled
 
 FACTORS = (0.3, 1.0, 3.0)
 """On the usual weights of each form, in the pilot."""
 CONFIDENCE, CONFIDENCES = "confidence", (0.7, 0.9, 0.97)
 """Of pseudo labels, in the pilot of that name."""
 PILOT_SEED = 1000
-RESULTS = Path(__file__).parent.parent / "results" / "adversary.jsonl"
+RESULTS = ledger.FOLDER / "adversary.jsonl"
 
 
 def main() -> None:
@@ -81,6 +82,7 @@ def main() -> None:
              for arm in ARMS}
     text = table(found, trial)
     print(text)
+    print(ledger.machines(row for rows in found.values() for each in rows.values() for row in each))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "adversary.txt").write_text(text + "\n", encoding="utf-8")
     if (figure := drawn(found, args.out / "adversary.png")) is not None:

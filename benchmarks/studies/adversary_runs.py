@@ -25,7 +25,7 @@ from ...train.segment import train_segment
 from . import boundaries
 from .adversary_table import course
 from .few_labels import LABELS, few_labels
-from .folds import line_of
+from .ledger import line_of
 
 PLAIN, UNLABELLED, ADVERSARY = ARMS = ("plain", "unlabelled", "adversary")
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...runtime.errors import need
 from ..statistics import mean_interval
 from . import boundaries
-from .folds import pooled
+from .ledger import pooled
 
 PAIRS = (("unlabelled", "plain"), ("adversary", "unlabelled"), ("adversary", "plain"))
 """Arms that are compared: the first minus the second."""

@@ -26,8 +26,9 @@ from ...train import checkpoint
 from ...train.presets import NETWORKS, RECIPES, UNSEEN, SegmentConfig
 from ...train.segment import train_segment
 from ...train.splits import open_splits
-from .folds import FOLDS, confusion_of, line_of, pooled
-from .modes import append
+from . import ledger
+from .folds import FOLDS, confusion_of
+from .ledger import append, line_of, pooled
 
 TEACHER = "teacher"
 Recipe = Mapping[str, Mapping[str, Any]]
@@ -58,7 +59,7 @@ TRIED: Mapping[str, Recipe] = {
     "distill+pairwise": {"training": {"teacher": TEACHER}, "augment": _UNSEEN, "terms": {"pairwise": 1.0}},
 }
 """Name -> what it changes of the preset `small`."""
-RESULTS = Path(__file__).parent.parent / "results" / "cross_drive.jsonl"
+RESULTS = ledger.FOLDER / "cross_drive.jsonl"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def main() -> None:
         for fold in folds:
             study.run(recipe, fold)
     print(table(study, folds))
+    print(ledger.machines(ledger.lines(args.results)))
 
 
 def table(study: Study, folds: Sequence[str]) -> str:

@@ -1,20 +1,22 @@
 """What enhancers are worth: PSNR over plain ways, and sharpness.
 
-    python -m epee.benchmarks.studies.enhance --data IMAGES --out RUNS [--minutes 30] [--adversarial-minutes 15]
+    python -m epee.benchmarks.studies.enhance --data IMAGES --out RUNS [--minutes 30] [--adversarial-minutes 15] \
+        [--tasks x2,jpeg]
 
 IMAGES has `train` and `val`, folders of pictures; val is never learned from. Three trainings: twice the size, by pixels
 (nano, 12 k parameters); the same, gone on with against a discriminator; and JPEG of quality 30 undone at its own size
 (small, 75 k). Twice the size is compared with Pillow's bicubic enlargement of Pillow's bicubic (antialiased) reduction,
 JPEG with the decoded JPEG: PSNR of uint8 BGR, whole pictures, the mean over val. Sharpness is the mean squared
 difference of neighbouring pixels as a share of the real pictures', and KID of patches in the shipped extractor's
-features. What is in RUNS already is gone on with.
+features. Minutes are of processor time, and PyTorch has one thread unless `--threads` says otherwise. What is in RUNS
+already is gone on with.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,16 @@ from ...runtime.quality import SHIPPED
 from ...runtime.quality.distances import kid
 from ...runtime.quality.extractor import Extractor, open_extractor
 from ...train import checkpoint
+from ...train.checks import check_name
 from ...train.comparisons import answers, mean_psnr
 from ...train.degrade import DAMAGES, jpeg
 from ...train.enhance import train_enhance
 from ...train.enhance_presets import EnhanceConfig, network_of
 from ...train.scenes import open_scenes
+from . import ledger
 
+TASKS = {"x2": ("pixel", "adversarial"), "jpeg": ("jpeg",)}
+"""What is asked of enhancers -> the runs that answer it."""
 QUALITY, PATCH, PATCHES = 30, 32, 20
 """Of the JPEG; height and width of the patches that KID compares, and how many of each picture."""
 
@@ -47,23 +53,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="of each pixel training")
     parser.add_argument("--adversarial-minutes", type=float, default=15)
     parser.add_argument("--steps", type=int, help="in place of all minutes")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="with commas (default: %(default)s)")
     parser.add_argument("--extractor", default=SHIPPED)
     parser.add_argument("--limit", type=int, help="only so many pictures of val, evenly spread")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 leaves it alone")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch (default: %(default)s)")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    runs = {name: trained(config, args.out / name) for name, config in configurations(args).items()}
+    torch.set_num_threads(args.threads)
+    tasks = args.tasks.split(",")
+    for task in tasks:
+        check_name("task", task, TASKS)
+    configs = configurations(args)
+    runs = {name: trained(configs[name], args.out / name) for task in tasks for name in TASKS[task]}
     real = list(open_scenes(args.data / "val", 96).spread(args.limit or 1 << 30).images)
-    small = [reduced(image) for image in real]
-    coded = [jpeg(image, QUALITY) for image in real]
     with open_extractor(args.extractor, threads=args.threads) as extractor:
-        found = {
-            "pictures": len(real), "kid": extractor.kid_name,
-            "x2": measured({"bicubic": [enlarged(image) for image in small], "pixel": made_by(runs["pixel"], small),
-                            "adversarial": made_by(runs["adversarial"], small)}, real, extractor),
-            "jpeg": measured({"decoded": coded, "jpeg": made_by(runs["jpeg"], coded)}, real, extractor)}
+        found = {"pictures": len(real), "kid": extractor.kid_name, "machine": ledger.here(),
+                 **{task: measured(ways(task, real, runs), real, extractor) for task in tasks}}
     (args.out / "enhance.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("\n".join(told(found)))
 
@@ -71,13 +76,24 @@ def main() -> None:
 def configurations(args: argparse.Namespace) -> dict[str, EnhanceConfig]:
     """Name of a run -> what to train, each after those that it begins with."""
     def config(minutes: float, **fields: Any) -> EnhanceConfig:
-        budget = {"minutes": minutes} if args.steps is None else {"steps": args.steps}
+        budget = {"minutes": minutes, "clock": "cpu"} if args.steps is None else {"steps": args.steps}
         return EnhanceConfig(data=str(args.data / "train"), val=str(args.data / "val"), seed=args.seed, **budget,
                              **fields)
 
     return {"pixel": config(args.minutes),
             "adversarial": config(args.adversarial_minutes, adversarial=1.0, start=str(args.out / "pixel")),
             "jpeg": config(args.minutes, preset="small", network=network_of("small", 1), damage=DAMAGES["jpeg"])}
+
+
+def ways(task: str, real: Sequence[Image], runs: Mapping[str, Path]) -> dict[str, list[Image]]:
+    """Name -> the pictures that come of a plain way, first, and of the runs of a task."""
+    if task == "jpeg":
+        damaged = [jpeg(image, QUALITY) for image in real]
+        plain = {"decoded": damaged}
+    else:
+        damaged = [reduced(image) for image in real]
+        plain = {"bicubic": [enlarged(image) for image in damaged]}
+    return {**plain, **{name: made_by(runs[name], damaged) for name in TASKS[task]}}
 
 
 def trained(config: EnhanceConfig, run: Path) -> Path:
@@ -151,7 +167,7 @@ def told(found: dict[str, Any]) -> list[str]:
     """What a person reads."""
     rows: Callable[[str], dict[str, dict[str, float]]] = found.__getitem__
     lines = [f"{found['pictures']} pictures{'PSNR, dB':>20}{'over':>8}{'gradient':>10}   {found['kid']}"]
-    for task in ("x2", "jpeg"):
+    for task in (task for task in TASKS if task in found):
         plain = next(iter(rows(task).values()))["psnr"]
         lines += [f"{task:<6}{name:<16}{row['psnr']:>10.2f}{row['psnr'] - plain:>+8.2f}{row['gradient']:>10.3f}   "
                   f"{row['kid']:.5f} ± {row['kid_se']:.5f}" for name, row in rows(task).items()]

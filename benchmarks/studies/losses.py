@@ -28,7 +28,7 @@ from typing import Any
 
 from ...runtime.quality import SHIPPED
 from ..statistics import mean_interval
-from .modes import lines
+from . import ledger
 
 OURS, THEIRS, ILLUSTRATION = "relativistic", "nonsaturating", "minimax"
 PENALISED = {THEIRS: "real", ILLUSTRATION: "real"}
@@ -42,7 +42,7 @@ SETTINGS: tuple[dict[str, float], ...] = (
     {"batch": 32, "gamma": 0.2, "rate_first": 1e-3, "rate_last": 1e-4})
 """What is tried, in this order, for either loss."""
 TUNING_SEED = 1000
-RESULTS = Path(__file__).parent.parent / "results" / "losses.jsonl"
+RESULTS = ledger.FOLDER / "losses.jsonl"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Job:
 
     def found(self, results: Path) -> dict[str, Any] | None:
         """Its line of the results, or None where it has not run yet."""
-        return next((line for line in lines(results) if self.key.items() <= line.items()
+        return next((line for line in ledger.lines(results) if self.key.items() <= line.items()
                      and line.get("method", "gan") == self.method), None)
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     pairs = [run(args, [Job("pairs", loss, seed, args.minutes, best[loss]) for loss in (OURS, THEIRS)])
              for seed in range(args.seeds)]
     ours, theirs = zip(*pairs, strict=True)
-    print("\n".join([*verdict(ours, theirs, best), *stability(ours)]))
+    print("\n".join([*verdict(ours, theirs, best), *stability(ours), ledger.machines([*ours, *theirs])]))
     other, = run(args, [Job("illustration", ILLUSTRATION, 0, args.minutes, best[THEIRS])])
     print(f"{ILLUSTRATION}, one run with {THEIRS}'s settings: {other['kid']:.5f}")
 

@@ -18,8 +18,8 @@ from ...train import checkpoint
 from ...train.generate import train_generate
 from ...train.generate_presets import GenerateConfig
 from ...train.scoring import pictures_of, scoring
+from .ledger import append
 from .losses import Job
-from .modes import append
 
 SAMPLES, ON_THE_WAY, TIMES, SIZE = 10_000, 2_000, 8, 32
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +34,8 @@ from ...train.generate import train_generate
 from ...train.generate_presets import GenerateConfig, networks_of
 from ...train.networks.generator import Generator
 from ...train.scoring import pictures_of
+from . import ledger
+from .ledger import append, line_of
 from .stacks import MODES, SIZE, Coverage, Images, Stacks, accuracy_of, coverage, load_digits, train_classifier
 
 SAMPLES, TRAINED_ON = 25_600, 100_000
@@ -44,7 +45,7 @@ TRAINING: dict[str, Any] = {"preset": "pico", "batch": 64, "rate_first": 2e-3, "
 """Of `GenerateConfig`. There is no augmentation: stacks are many, and a digit that is shifted is another picture."""
 PRESET_SIZE = 32
 """The preset's networks are of this size, of which 8x8 takes the first two stages."""
-RESULTS = Path(__file__).parent.parent / "results" / "modes.jsonl"
+RESULTS = ledger.FOLDER / "modes.jsonl"
 
 
 def main() -> None:
@@ -102,7 +103,7 @@ def blurred(images: Images, sigma: float) -> Images:
 def trained(args: argparse.Namespace, seed: int, classifier: nn.Module) -> None:
     """Trains with a seed, or goes on with it, and counts; a seed that was counted already is left out."""
     row: dict[str, Any] = {"seed": seed, "minutes": args.minutes, "loss": args.loss, **TRAINING}
-    if any(row.items() <= line.items() for line in lines(args.results)):
+    if line_of(args.results, row) is not None:
         print(f"seed {seed}: counted already, see {args.results}")
         return
     run = args.train / f"seed-{seed}"
@@ -133,18 +134,6 @@ def tell(name: str, found: Coverage) -> None:
     """Prints a row."""
     print(f"{name:<24}{found.modes:>5} of {MODES} modes, KL {found.kl:.3f}, sure of {found.sure:.1%} of "
           f"{found.samples}", flush=True)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """What a results file holds; nothing where there is none."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Adds a line to a results file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

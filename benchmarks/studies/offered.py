@@ -27,10 +27,11 @@ from ...runtime.quality.scoring import Judge
 from ...train.gan_losses import LOSSES
 from ...train.networks.generator import Generator, GeneratorConfig
 from ...train.scoring import pictures_of
+from . import ledger
 from .losses import OURS, Job, run
 from .losses_run import SIZE
 
-RESULTS = Path(__file__).parent.parent / "results" / "offered.jsonl"
+RESULTS = ledger.FOLDER / "offered.jsonl"
 SAMPLES = 2_000
 """Of the untrained generator."""
 

@@ -11,7 +11,7 @@ from epee.benchmarks.studies.adversary import PILOT_SEED, best_trial, pilot_runs
 from epee.benchmarks.studies.adversary_runs import ARMS, Run, Study, trial_of
 from epee.benchmarks.studies.adversary_table import by_drive, pilot_table, table, verdict
 from epee.benchmarks.studies.few_labels import few_labels, parts_of
-from epee.benchmarks.studies.modes import append, lines
+from epee.benchmarks.studies.ledger import append, lines
 from epee.runtime.dataset import open_dataset
 from epee.runtime.errors import ConfigError, DataError
 from epee.train.adversary import FORMS

@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 from epee.benchmarks.studies import cross_drive
 from epee.benchmarks.studies.cross_drive import Study, table
-from epee.benchmarks.studies.folds import pooled
-from epee.benchmarks.studies.modes import lines
+from epee.benchmarks.studies.ledger import lines, pooled
 from epee.train.presets import NETWORKS
 from epee.train.splits import open_splits
 

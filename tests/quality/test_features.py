@@ -69,8 +69,8 @@ def test_a_loss_that_is_no_number_ends_with_a_sentence(features_config, tmp_path
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"minutes": 1.0}, "exactly one of the two"), ({"epochs": -1}, "more than 0"), ({"batch": 1}, "batch: got 1"),
-    ({"size": 12}, "size: got 12, expected a multiple of 8 from 16 up")])
+    ({"minutes": 1.0}, "exactly one of epochs, minutes"), ({"epochs": -1}, "more than 0"),
+    ({"batch": 1}, "batch: got 1"), ({"size": 12}, "size: got 12, expected a multiple of 8 from 16 up")])
 def test_settings_that_make_no_sense_are_refused(features_config, fields, message):
     with pytest.raises(ConfigError, match=message):
         features_config(**fields)

@@ -16,8 +16,8 @@ pytest.importorskip("sklearn")
 pytest.importorskip("cv2")
 
 from epee.benchmarks.statistics import mean_interval  # noqa: E402
+from epee.benchmarks.studies import collapse, ledger, losses, losses_run, modes, offered  # noqa: E402
 from epee.benchmarks.studies import extractor as study  # noqa: E402
-from epee.benchmarks.studies import losses, losses_run, modes, offered  # noqa: E402
 from epee.benchmarks.studies.extractor import Row, compressed, judged, noisy, table  # noqa: E402
 from epee.benchmarks.studies.stacks import (  # noqa: E402
     MODES,
@@ -176,7 +176,7 @@ def test_seeds_that_were_counted_are_left_out(classifier, tmp_path, monkeypatch,
     for seed in (0, 0, 1):
         modes.trained(args, seed, classifier)
     assert trained == [0, 1]
-    assert [line["seed"] for line in modes.lines(args.results)] == [0, 1]
+    assert [line["seed"] for line in ledger.lines(args.results)] == [0, 1]
     assert "seed 0: counted already" in capsys.readouterr().out
     assert modes.made(tmp_path / "seed-0", 64).shape == (64, 8, 8, 3)
 
@@ -203,7 +203,7 @@ def test_losses_are_tuned_and_paired_alike_and_nothing_runs_twice(tmp_path, monk
         job = losses.Job(**asked["job"])
         ran.append((job.phase, job.loss, job.seed, job.settings["gamma"]))
         kid = 0.1 * (job.loss == losses.THEIRS) + job.settings["gamma"] + 0.001 * job.seed * (job.loss == losses.OURS)
-        modes.append(Path(asked["results"]), {**job.key, "kid": kid, "name": "kid-x", "healthy": True, "rollbacks": 0,
+        ledger.append(Path(asked["results"]), {**job.key, "kid": kid, "name": "kid-x", "healthy": True, "rollbacks": 0,
                                               "course": [2 * kid, kid], "recall": 0.5, "floor_recall": 0.8})
         return start([sys.executable, "-c", ""])
 
@@ -252,7 +252,7 @@ def test_a_claim_needs_an_interval_without_zero(ours, claim):
 def test_a_vae_and_a_loss_of_the_same_settings_are_different_runs(tmp_path):
     results = tmp_path / "offered.jsonl"
     gan, vae = losses.Job("offered", losses.OURS, 0, 5, {}), losses.Job("offered", losses.OURS, 0, 5, {}, "vae")
-    modes.append(results, {**vae.key, "kid": 0.1})
+    ledger.append(results, {**vae.key, "kid": 0.1})
     assert (gan.found(results), vae.found(results)["kid"], gan.name == vae.name) == (None, 0.1, False)
 
 
@@ -267,3 +267,21 @@ def test_what_is_offered_has_to_train(extractor_bundle, data, monkeypatch):
     assert [offered.trained(row, kid / 2) for row in rows] == [True, False, False, True]
     told = offered.table(rows, kid / 2)
     assert ["did not train" in line for line in told] == [False, False, True, True, False, False]
+
+
+def test_runs_judged_wrongly_are_counted_and_none_runs_twice(tmp_path, monkeypatch, capsys):
+    ran = []
+
+    def trained(config, pictures):
+        ran.append((config.loss, config.seed))
+        caught = config.loss == "hinge" or config.seed == 1  # the healthy one of seed 1 is blamed
+        return {"caught": caught, "rollbacks": int(caught), "steps": 5, "diversity": 0.5, "problem": ""}
+
+    monkeypatch.setattr(collapse, "trained", trained)
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["collapse", "--seeds", "2", "--results", str(tmp_path / "r.jsonl")])
+        with pytest.raises(SystemExit) as ended:
+            collapse.main()
+        assert ended.value.code == 3
+        assert "1 of 4 runs judged wrongly" in capsys.readouterr().out
+    assert ran == [("relativistic", 0), ("relativistic", 1), ("hinge", 0), ("hinge", 1)]

@@ -220,7 +220,7 @@ def test_the_command_trains_and_refuses(tmp_path, clip, capsys):
 
 @pytest.mark.parametrize(("fields", "message"), [
     ({"loss": "hinges"}, "did you mean 'hinge'"), ({"size": 48}, "size: got 48"), ({"batch": 1}, "batch: got 1"),
-    ({"minutes": 1.0}, "exactly one of the two"), ({"penalised": "fake"}, "no such penalised")])
+    ({"minutes": 1.0}, "exactly one of minutes, steps"), ({"penalised": "fake"}, "no such end")])
 def test_settings_that_make_no_sense_are_refused(tiny, fields, message):
     with pytest.raises(ConfigError, match=message):
         tiny(**fields)

@@ -90,7 +90,7 @@ def test_a_collapse_ends_with_status_3_and_a_sentence(data, tmp_path, capsys, mo
     (["--data", "{data}", "--preset", "nanno"], "did you mean 'nano'"),
     (["--data", "{data}", "--loss", "relative"], "did you mean 'relativistic'"),
     (["--data", "{data}", "--subset", "train"], "subset 'train': got no such folder; known: a, b"),
-    (["--data", "{data}", "--steps", "3", "--minutes", "1"], "exactly one of the three"),
+    (["--data", "{data}", "--steps", "3", "--minutes", "1"], "exactly one of minutes, steps, images"),
     (["--data", "{data}/a"], "got 10 that can be read and 1 that cannot")])
 def test_wrong_use_is_one_clear_line(data, tmp_path, capsys, words, message):
     assert command(*(w.format(data=data) for w in words), "--out", tmp_path / "run") == 1

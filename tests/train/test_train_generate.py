@@ -184,7 +184,7 @@ def test_a_resume_with_other_networks_is_refused(whole_run, tiny, squares):
 @pytest.mark.parametrize(("fields", "message"), [
     ({"loss": "hinges"}, "did you mean 'hinge'"), ({"method": "gam"}, "did you mean 'gan'"),
     ({"size": 48}, "size: got 48"), ({"batch": 1}, "batch: got 1"), ({"gamma": -1.0}, "gamma: got -1.0"),
-    ({"minutes": 1.0, "steps": 3}, "exactly one of the three"), ({"minutes": -1.0}, "more than 0")])
+    ({"minutes": 1.0, "steps": 3}, "exactly one of minutes, steps, images"), ({"minutes": -1.0}, "more than 0")])
 def test_settings_that_make_no_sense_are_refused(tiny, fields, message):
     with pytest.raises(ConfigError, match=message):
         tiny(**fields)

@@ -236,7 +236,8 @@ def test_one_pair_is_too_few(data, tmp_path):
     ({"size": 20}, "size: got 20, expected a multiple of 8"), ({"batch": 1}, "batch: got 1"),
     ({"paired": False}, "target of an unpaired translation: got nothing"), ({"loss": "hing"}, "mean 'hinge'"),
     ({"paired": False, "target": "x", "adversarial": False}, "nothing to learn from"), ({"jitter": 0.9}, "jitter"),
-    ({"minutes": 1.0}, "exactly one of the two"), ({"steps": 0}, "more than 0"), ({"input": "top"}, "left, right")])
+    ({"minutes": 1.0}, "exactly one of minutes, steps"), ({"steps": 0}, "more than 0"),
+    ({"input": "top"}, "left, right")])
 def test_settings_that_make_no_sense_are_refused(tiny, fields, message):
     with pytest.raises(ConfigError, match=message):
         tiny(**fields)
