@@ -53,7 +53,7 @@ def train_animate(config: AnimateConfig, out: Path, *, clips: Clips | None = Non
         DataError: the clips do not fit.
     """
     device, progress = pick_device(), Progress(quiet)
-    clips = clips or open_clips(config.data, config.size, config.frames)
+    clips = clips or open_clips(config.data, config.size, config.frames, config.crop)
     config = complete(config, clips)
     batches = ClipBatches(clips, config.frames, config.batch, config.seed)
     state = new_state(config, device)

@@ -11,7 +11,7 @@ from ..runtime.cli import Report
 from ..runtime.errors import ConfigError
 from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
-FIELDS = ("data", "preset", "loss", "size", "batch", "gamma", "penalised", "seed")
+FIELDS = ("data", "preset", "loss", "size", "crop", "batch", "gamma", "penalised", "seed")
 BUDGETS = ("minutes", "steps")
 FRAMES = 6
 """Of a clip, where nobody says."""
@@ -24,6 +24,8 @@ def arguments(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--frames", type=int, help="consecutive frames that a discriminator sees together "
                          f"(default: {FRAMES})")
     animate.add_argument("--size", type=int, choices=[32, 64], help="height and width of the frames (default: 32)")
+    animate.add_argument("--crop", type=int, metavar="PIXELS", help="cut frames into squares of so many pixels, each "
+                         "with clips of its own where something moves (default: their centre square)")
     animate.add_argument("--preset", help="nano or small (default: nano)")
     animate.add_argument("--loss", help="relativistic, minimax, nonsaturating, hinge or wasserstein "
                          "(default: relativistic)")

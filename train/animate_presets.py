@@ -24,6 +24,7 @@ class AnimateConfig:
         preset: name of the preset it started from.
         loss: a key of `gan_losses.LOSSES`.
         size: height and width of the frames.
+        crop: frames are cut into squares of so many pixels, each with clips of its own; 0 takes their centre square.
         minutes: budget in time of the training loop, or
         steps: in steps.
         clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
@@ -46,6 +47,7 @@ class AnimateConfig:
     preset: str = "nano"
     loss: str = "relativistic"
     size: int = 32
+    crop: int = 0
     minutes: float | None = None
     steps: int | None = None
     clock: str = "wall"
@@ -70,6 +72,8 @@ class AnimateConfig:
     def __post_init__(self) -> None:
         check_budget(minutes=self.minutes, steps=self.steps)
         check_least("batch", self.batch, 2)
+        if self.crop:
+            check_least("crop", self.crop, self.size, "squares are not enlarged")
         check_least("gamma", self.gamma, 0)
         check_least("frames", self.discriminator.frames, 2, "one alone does not move")
         check_name("loss", self.loss, LOSSES)

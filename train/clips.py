@@ -1,6 +1,6 @@
 """Clips: short runs of consecutive frames, from folders of pictures, videos, or arrays.
 
-Frames are held in memory as bytes, the centre square of each at the training's size.
+Frames are held in memory as bytes at the training's size: the centre square of each, or squares cut from all over it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from ..runtime.errors import DataError, need
 from ..runtime.picture_sets import to_square
 from .data import Order
 from .scenes import MOST_BYTES, VIDEOS, read_picture
+
+LEAST_MOTION = 2.0
+"""Grey levels, 0 to 255, by which neighbouring frames of a square differ on average where something moves in it."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,15 @@ class Clips:
         return [(i, start) for i, run in enumerate(self.runs) for start in range(len(run) - frames + 1)]
 
 
-def open_clips(source: str | os.PathLike[str], size: int, frames: int) -> Clips:
+def open_clips(source: str | os.PathLike[str], size: int, frames: int, crop: int = 0) -> Clips:
     """Reads clips: each video is one, and each folder that holds pictures, in the order of their names.
 
     Args:
         source: a video, or a folder that is searched through all its folders.
         size: height and width of the frames.
         frames: clips with fewer are skipped.
+        crop: frames are cut into squares of so many pixels, which overlap by half, and each makes clips of its own
+            where something moves in it; 0 takes the centre square of all frames.
 
     Raises:
         DataError: nothing there, or nothing that can be used.
@@ -57,15 +63,18 @@ def open_clips(source: str | os.PathLike[str], size: int, frames: int) -> Clips:
     skipped: list[tuple[str, str]] = []
     room = MOST_BYTES
     for name, read in _named(path):
-        run, reason = _run(read, size)
-        room -= sum(image.nbytes for image in run)
-        if room < 0:
-            raise DataError(f"clips '{path}'", got=f"more than {MOST_BYTES >> 30} GiB in memory",
-                            do="take a part of them")
-        if len(run) < frames:
-            skipped.append((name, reason or f"{len(run)} frames, fewer than {frames}"))
-        else:
-            runs.append(np.stack(run))
+        squares, reason = _runs(read, size, crop, room)
+        count = len(squares[0]) if squares else 0
+        if count < frames:
+            skipped.append((name, reason or f"{count} frames, fewer than {frames}"))
+            continue
+        found = [np.stack(run) for run in squares]
+        if crop:
+            found = [part for run in found for part in moving(run, frames)]
+        if not found:
+            skipped.append((name, f"nothing moves in any square of {crop} pixels"))
+        room -= sum(run.nbytes for run in found)
+        runs += found
     if not runs:
         told = ", ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise DataError(f"clips '{path}'", got=f"none that can be used ({told})" if told else "none",
@@ -121,14 +130,48 @@ def _named(path: Path) -> Iterator[tuple[str, Iterator[NDArray[np.uint8] | str]]
                 yield file.relative_to(path).as_posix(), _video(file)
 
 
-def _run(frames: Iterator[NDArray[np.uint8] | str], size: int) -> tuple[list[NDArray[np.uint8]], str]:
-    """Frames at the size up to the first that cannot be read, and why that one cannot."""
-    run: list[NDArray[np.uint8]] = []
+def moving(run: NDArray[np.uint8], frames: int) -> list[NDArray[np.uint8]]:
+    """The parts of a run, (F, size, size, 3), in each of whose clips most neighbouring frames differ by LEAST_MOTION.
+
+    Most, not on average: a cut between two scenes is no motion. What all of a frame has in common does not count:
+    neither is a camera's exposure.
+    """
+    change = np.asarray([np.abs(d - d.mean((0, 1))).mean() for d in (b.astype(np.float32) - a for a, b in
+                                                                    pairwise(run))])
+    lively = np.median(np.lib.stride_tricks.sliding_window_view(change, frames - 1), axis=1) >= LEAST_MOTION
+    edges = np.flatnonzero(np.diff(lively, prepend=False, append=False))
+    return [run[first:last + frames - 1] for first, last in edges.reshape(-1, 2)]
+
+
+def _runs(frames: Iterator[NDArray[np.uint8] | str], size: int, crop: int,
+          room: int) -> tuple[list[list[NDArray[np.uint8]]], str]:
+    """For each square its frames at the size, up to the first that cannot be read, and why that one cannot."""
+    runs: list[list[NDArray[np.uint8]]] = []
     for frame in frames:
         if isinstance(frame, str):
-            return run, frame
-        run.append(to_square(frame, size))
-    return run, ""
+            return runs, frame
+        squares = [to_square(square, size) for square in (cut(frame, crop) if crop else [frame])]
+        runs = runs or [[] for _ in squares]
+        for run, square in zip(runs, squares, strict=True):
+            run.append(square)
+        room -= sum(square.nbytes for square in squares)
+        if room < 0:
+            raise DataError("clips", got=f"more than {MOST_BYTES >> 30} GiB in memory", do="take a part of them")
+    return runs, ""
+
+
+def cut(frame: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
+    """Squares of an (H, W, 3) frame, one every half side about its centre; a rest at its borders belongs to none.
+
+    Raises:
+        DataError: it is smaller than one.
+    """
+    (h, w), half = frame.shape[:2], max(1, side // 2)
+    if min(h, w) < side:
+        raise DataError("clips", got=f"a frame of {w}x{h}", expected=f"{side}x{side} or larger",
+                        do="name a smaller --crop")
+    tops, lefts = (range((n - side) % half // 2, n - side + 1, half) for n in (h, w))
+    return [frame[top:top + side, left:left + side] for top in tops for left in lefts]
 
 
 def _video(file: Path) -> Iterator[NDArray[np.uint8] | str]:

@@ -7,8 +7,8 @@ on held-out clips reads velocities off generated streams, off real held-out clip
 shuffled, frozen, and flying on without a bounce. `distance` is the Fréchet distance of the velocities of a clip (11
 times x and y) from those of other real clips; of real clips it is the floor. `unsteady` is how much the speed along an
 axis changes from frame to frame: a bounce keeps it. Generated clips are looked up among the training's, by half-size
-grey pixels, and the nearest are drawn in RUN/nearest.png. Frames a second are of one stream, a frame a call, on one
-thread, in this process.
+grey pixels, and the nearest are drawn in RUN/nearest.png. Minutes are of processor time. Frames a second are of one
+stream, a frame a call, on one thread, in this process.
 
 The measure itself is measured: a control that lies nearer to real clips than real ones do ends in exit status 3.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ...export.exporting import export_bundle
@@ -37,6 +38,7 @@ from ...train import checkpoint
 from ...train.animate import train_animate
 from ...train.animate_presets import AnimateConfig, networks_of
 from ...train.clips import Clips
+from . import ledger
 from .bouncing import FRAMES, SIZE, Images, Regressor, fly, frozen, shuffled, train_regressor, velocities
 
 TRAINED_ON, JUDGED, REGRESSOR_STEPS = 3000, 1000, 1500
@@ -58,7 +60,9 @@ def main() -> None:
                         "many others for the regressor")
     parser.add_argument("--regressor-steps", type=int, default=REGRESSOR_STEPS)
     parser.add_argument("--seconds", type=float, default=2.0, help="that a stream is timed for, each variant")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch (default: %(default)s)")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     found, problems = study(args)
     (args.out / "animate.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("\n".join([*told(found), *problems]))
@@ -87,7 +91,7 @@ def study(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 if rows[name]["distance"] <= rows["real"]["distance"]]
     found = {"regressor_error": error, "clips": args.clips, "rows": rows,
              "nearest": {name: float(np.median(distances)) for name, distances in near.items()},
-             "frames_per_s": speeds(bundle, args.seconds)}
+             "frames_per_s": speeds(bundle, args.seconds), "machine": ledger.here()}
     return found, problems
 
 
@@ -96,7 +100,7 @@ def exported(args: argparse.Namespace, images: Images) -> Bundle:
     run, place = args.out, args.out / "animate.epee"
     if not place.is_dir():
         animator, discriminator = networks_of("nano", SIZE, args.frames)
-        budget = {"minutes": args.minutes} if args.steps is None else {"steps": args.steps}
+        budget = {"minutes": args.minutes, "clock": "cpu"} if args.steps is None else {"steps": args.steps}
         config = AnimateConfig("flying digits", gamma=GAMMA, seed=args.seed, animator=animator,
                                discriminator=discriminator, **budget)
         metrics = train_animate(config, run, clips=Clips(tuple(images)), resume=(run / checkpoint.LAST).is_file())

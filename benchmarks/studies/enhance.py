@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from ...runtime.quality.distances import kid
 from ...runtime.quality.extractor import Extractor, open_extractor
 from ...train import checkpoint
 from ...train.checks import check_name
-from ...train.comparisons import answers, mean_psnr
+from ...train.comparisons import answers, mean_psnr, rows
 from ...train.degrade import DAMAGES, jpeg
 from ...train.enhance import train_enhance
 from ...train.enhance_presets import EnhanceConfig, network_of
@@ -41,6 +42,9 @@ TASKS = {"x2": ("pixel", "adversarial"), "jpeg": ("jpeg",)}
 """What is asked of enhancers -> the runs that answer it."""
 QUALITY, PATCH, PATCHES = 30, 32, 20
 """Of the JPEG; height and width of the patches that KID compares, and how many of each picture."""
+
+DETAIL, SHOWN = 120, 4
+"""Height and width of what is shown of a picture, and of how many pictures, in RUNS/x2.png and RUNS/jpeg.png."""
 
 Image = NDArray[np.uint8]
 
@@ -67,8 +71,11 @@ def main() -> None:
     runs = {name: trained(configs[name], args.out / name) for task in tasks for name in TASKS[task]}
     real = list(open_scenes(args.data / "val", 96).spread(args.limit or 1 << 30).images)
     with open_extractor(args.extractor, threads=args.threads) as extractor:
+        made = {task: ways(task, real, runs) for task in tasks}
         found = {"pictures": len(real), "kid": extractor.kid_name, "machine": ledger.here(),
-                 **{task: measured(ways(task, real, runs), real, extractor) for task in tasks}}
+                 **{task: measured(made[task], real, extractor) for task in tasks}}
+    for task in tasks:
+        cv2.imwrite(str(args.out / f"{task}.png"), details(made[task], real))
     (args.out / "enhance.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("\n".join(told(found)))
 
@@ -136,12 +143,22 @@ def measured(made: dict[str, list[Image]], real: list[Image], extractor: Extract
     targets = [image[:made_image.shape[0], :made_image.shape[1]]
                for image, made_image in zip(real, next(iter(made.values())), strict=True)]
     energy, features = gradient_energy(targets), extractor(patches(targets))
-    rows = {}
+    found = {}
     for name, images in made.items():
         distance = kid(extractor(patches(images)), features, resamples=0)
-        rows[name] = {"psnr": mean_psnr(images, targets), "gradient": gradient_energy(images) / energy,
+        found[name] = {"psnr": mean_psnr(images, targets), "gradient": gradient_energy(images) / energy,
                       "kid": distance.value, "kid_se": distance.se}
-    return rows
+    return found
+
+
+def details(made: Mapping[str, Sequence[Image]], real: Sequence[Image]) -> Image:
+    """The centre of a few pictures enlarged: a row a picture, a column a way in the given order, the real one last."""
+    def middle(image: Image) -> Image:
+        y, x = ((n - DETAIL) // 2 for n in image.shape[:2])
+        return np.repeat(np.repeat(image[y:y + DETAIL, x:x + DETAIL], 2, 0), 2, 1)
+
+    chosen = np.linspace(0, len(real) - 1, min(SHOWN, len(real))).astype(int)
+    return rows([[middle(images[i]) for i in chosen] for images in (*made.values(), real)])
 
 
 def gradient_energy(images: Sequence[Image]) -> float:
@@ -165,12 +182,12 @@ def patches(images: Sequence[Image], seed: int = 0) -> list[Image]:
 
 def told(found: dict[str, Any]) -> list[str]:
     """What a person reads."""
-    rows: Callable[[str], dict[str, dict[str, float]]] = found.__getitem__
+    of: Callable[[str], dict[str, dict[str, float]]] = found.__getitem__
     lines = [f"{found['pictures']} pictures{'PSNR, dB':>20}{'over':>8}{'gradient':>10}   {found['kid']}"]
     for task in (task for task in TASKS if task in found):
-        plain = next(iter(rows(task).values()))["psnr"]
+        plain = next(iter(of(task).values()))["psnr"]
         lines += [f"{task:<6}{name:<16}{row['psnr']:>10.2f}{row['psnr'] - plain:>+8.2f}{row['gradient']:>10.3f}   "
-                  f"{row['kid']:.5f} ± {row['kid_se']:.5f}" for name, row in rows(task).items()]
+                  f"{row['kid']:.5f} ± {row['kid_se']:.5f}" for name, row in of(task).items()]
     return lines
 
 

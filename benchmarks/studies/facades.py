@@ -6,7 +6,8 @@ FACADES has `train` and `val`, pictures with the photo on the left and the label
 photos of label maps: one by pixels alone, one against a discriminator as well. A segmenter, which has learned to make
 labels of train photos (and was chosen by some that were held back from train), says how much of the label maps can be
 read in real val photos and in generated ones; and the sliced Wasserstein distance on patches of 64 pixels says how far
-generated photos are from real ones. Nothing has learned from val. What is in RUNS already is gone on with.
+generated photos are from real ones. Nothing has learned from val. Minutes are of processor time. What is in RUNS
+already is gone on with.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from ...runtime.colour_masks import classes_of
 from ...runtime.errors import TrainingError
 from ...train import checkpoint
-from ...train.comparisons import answers
+from ...train.comparisons import answers, rows
 from ...train.metrics import evaluate
 from ...train.pairs import Image, open_sides
 from ...train.presets import NETWORKS, RECIPES, SegmentConfig
@@ -34,9 +35,12 @@ from ...train.segment import FIT, train_segment
 from ...train.translate import train_translate
 from ...train.translate_presets import TranslateConfig
 from ...train.translate_presets import network_of as translator_of
+from . import ledger
 from .sliced import Slicer, distance, ratio
 
 SIZE, HELD_BACK, IGNORE = 128, 40, 255
+SHOWN = 6
+"""Of val, evenly spread, in RUNS/facades.png: label map, by pixels, against a discriminator, photo."""
 PALETTE_FILE = Path(__file__).parent.parent / "data" / "facades.yaml"
 
 
@@ -75,19 +79,21 @@ def main() -> None:
     parser.add_argument("--judge-minutes", type=float, default=15)
     parser.add_argument("--preset", default="nano")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 leaves it alone")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch (default: %(default)s)")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
     judge = judge_of(args.data, args.out / "judge", args.judge_minutes)
     real, maps, masks = val_of(args.data)
     made = {}
     for arm, adversarial in (("pixels", False), ("adversarial", True)):
         config = TranslateConfig(data=str(args.data / "train"), val=str(args.data / "val"), input="right", size=SIZE,
                                  preset=args.preset, network=translator_of(args.preset, True), minutes=args.minutes,
-                                 adversarial=adversarial, seed=args.seed)
+                                 clock="cpu", adversarial=adversarial, seed=args.seed)
         made[arm] = answers(trained(config, args.out / arm), maps, torch.device("cpu"))
-    found = judged(judge, real, masks, made)
+    chosen = np.linspace(0, len(real) - 1, min(SHOWN, len(real))).astype(int)
+    picture = rows([[images[i] for i in chosen] for images in (maps, made["pixels"], made["adversarial"], real)])
+    cv2.imwrite(str(args.out / "facades.png"), picture)
+    found = {**judged(judge, real, masks, made), "machine": ledger.here()}
     (args.out / "facades.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("\n".join(told(found)))
 
@@ -119,7 +125,7 @@ def judge_of(data: Path, out: Path, minutes: float) -> torch.nn.Module:
         described = out / "data" / "facades.yaml"
         described.write_text(yaml.safe_dump({"train": "images/train", "val": "images/val", "masks_dir": "masks",
                                              "names": dict(enumerate(PALETTE))}), encoding="utf-8")
-        recipe: dict[str, Any] = {**RECIPES["small"], "minutes": minutes}
+        recipe: dict[str, Any] = {**RECIPES["small"], "minutes": minutes, "clock": "cpu"}
         train_segment(SegmentConfig(data=str(described), network=NETWORKS["small"], **recipe), out,
                       resume=(out / checkpoint.LAST).is_file())
     return checkpoint.load_trained(out).network

@@ -15,7 +15,7 @@ from epee.runtime.errors import ConfigError, DataError, TrainingError
 from epee.train import animate, checkpoint
 from epee.train.animate import train_animate
 from epee.train.animate_presets import AnimateConfig, networks_of
-from epee.train.clips import ClipBatches, Clips, open_clips
+from epee.train.clips import ClipBatches, Clips, cut, open_clips
 from epee.train.gan_losses import zero_centred
 from epee.train.health import Limits
 from epee.train.motion_pictures import motion_of
@@ -199,6 +199,31 @@ def test_clips_come_from_folders_and_videos(tmp_path, clip):
         open_clips(tmp_path / "gone", 16, 3)
 
 
+def test_squares_of_a_frame_make_clips_where_something_moves(tmp_path):
+    """A light block flies through the upper left of a frame that grows brighter all the time and is cut once."""
+    for i in range(14):
+        frame = np.full((50, 65, 3), 60 + 5 * i + 80 * (i > 9), np.uint8)
+        if i < 8:
+            frame[4:12, 2 * i:2 * i + 8] = 20
+        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), frame)
+    assert len(cut(np.zeros((50, 65, 3), np.uint8), 32)) == 2 * 3
+    found = open_clips(tmp_path, 16, 4, crop=32)
+    assert {run.shape[1:] for run in found.runs} == {(16, 16, 3)}
+    assert 1 <= len(found.runs) <= 3  # where the block is; the cut and the light move nothing
+    assert all(4 <= len(run) <= 11 for run in found.runs)
+    with pytest.raises(DataError, match=r"got none that can be used .*nothing moves in any square of 16 pixels"):
+        open_clips(still(tmp_path / "still"), 16, 4, crop=16)
+    with pytest.raises(DataError, match="got a frame of 65x50, expected 64x64 or larger; name a smaller --crop"):
+        open_clips(tmp_path, 16, 4, crop=64)
+
+
+def still(folder):
+    folder.mkdir()
+    for i in range(6):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((40, 40, 3), 90, np.uint8))
+    return folder
+
+
 def test_how_much_a_clip_moves():
     still = torch.zeros(2, 9, 4, 4)
     moving = still.clone()
@@ -220,7 +245,8 @@ def test_the_command_trains_and_refuses(tmp_path, clip, capsys):
 
 @pytest.mark.parametrize(("fields", "message"), [
     ({"loss": "hinges"}, "did you mean 'hinge'"), ({"size": 48}, "size: got 48"), ({"batch": 1}, "batch: got 1"),
-    ({"minutes": 1.0}, "exactly one of minutes, steps"), ({"penalised": "fake"}, "no such end")])
+    ({"minutes": 1.0}, "exactly one of minutes, steps"),
+    ({"crop": 4}, "crop: got 4, expected 8 or more"), ({"penalised": "fake"}, "no such end")])
 def test_settings_that_make_no_sense_are_refused(tiny, fields, message):
     with pytest.raises(ConfigError, match=message):
         tiny(**fields)
