@@ -19,6 +19,8 @@ BF16, BF16_EQUAL = "bf16", 0.99
 8 bits of each number, so that pixels between two classes may change sides."""
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 """Any of these adds products of bytes without saturating."""
+NEEDS_VNNI = "int8-u8s8"
+"""The variant that does not answer right without."""
 
 
 def variants_of(bundle: Bundle) -> tuple[Variant, ...]:
@@ -62,6 +64,6 @@ def only_plain_onnx(variant: Variant) -> str:
 def saturates(variant: str, cpu: Mapping[str, Any]) -> str:
     """Why a variant must not run on a CPU that adds products of bytes in 16 bits, or ''."""
     x86 = cpu["arch"] in ("x86_64", "AMD64", "x86")
-    if variant != "int8-u8s8" or not x86 or set(VNNI) & set(cpu["flags"]):
+    if variant != NEEDS_VNNI or not x86 or set(VNNI) & set(cpu["flags"]):
         return ""
     return "sums saturate on this CPU, which has no VNNI; int8-u8s8-rr is made for it"
