@@ -131,7 +131,7 @@ def field(bundle: Bundle, backends: Sequence[str] = ()) -> dict[str, list[str]]:
 def _timed(bundle: Bundle, backend: str, names: Sequence[str], threads: int, effort: Effort) -> list[Timing]:
     """Times the variants on a backend; those that would answer wrong on this CPU are not even tried."""
     here, cpu = machine.cpu(), parse_backend(backend)[1] in ("", "cpu")
-    wrong = {name: saturates(name, here) if cpu else "" for name in names}
+    wrong = {name: saturates(name, here, parse_backend(backend)[0]) if cpu else "" for name in names}
     pairs = [(backend, name) for name, reason in wrong.items() if not reason]
     timed = time_variants(bundle, pairs, seconds=effort.seconds, rounds=effort.rounds, threads=threads,
                           timeout_s=effort.timeout_s)

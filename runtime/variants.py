@@ -61,9 +61,11 @@ def only_plain_onnx(variant: Variant) -> str:
     return ""
 
 
-def saturates(variant: str, cpu: Mapping[str, Any]) -> str:
-    """Why a variant must not run on a CPU that adds products of bytes in 16 bits, or ''."""
+def saturates(variant: str, cpu: Mapping[str, Any], backend: str = "") -> str:
+    """Why a variant must not run on a CPU that adds products of bytes in 16 bits, or ''; OpenVINO saturates signed ones
+    as well."""
     x86 = cpu["arch"] in ("x86_64", "AMD64", "x86")
-    if variant != NEEDS_VNNI or not x86 or set(VNNI) & set(cpu["flags"]):
+    whole = variant != NEEDS_VNNI and (variant, backend) != ("int8-s8s8", "openvino")
+    if whole or not x86 or set(VNNI) & set(cpu["flags"]):
         return ""
     return "sums saturate on this CPU, which has no VNNI; int8-u8s8-rr is made for it"

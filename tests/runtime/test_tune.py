@@ -165,6 +165,8 @@ def test_u8s8_is_kept_from_cpus_that_saturate() -> None:
     old, new = ({"arch": "x86_64", "flags": flags} for flags in (["avx2"], ["avx2", "avx_vnni"]))
     assert "no VNNI" in saturates("int8-u8s8", old)
     assert saturates("int8-u8s8-rr", old) == saturates("int8-u8s8", new) == saturates("fp32", old) == ""
+    assert ("no VNNI" in saturates("int8-s8s8", old, "openvino"), saturates("int8-s8s8", old, ORT)) == (True, "")
+    assert saturates("int8-s8s8", new, "openvino") == ""
     assert saturates("int8-u8s8", {"arch": "aarch64", "flags": ["neon"]}) == ""
 
 

@@ -93,6 +93,22 @@ def test_wrong_answers_are_problems(tiny_copy: Path, capsys) -> None:
     assert "output 'mask': got 0.00000 equal, expected" in found["problems"][0]
 
 
+def test_what_this_cpu_cannot_compute_right_is_skipped_unless_it_is_named(tiny_copy: Path, capsys, monkeypatch) -> None:
+    edit(tiny_copy, lambda m: m["variants"][0].update(name="int8-u8s8"))
+    goldens = Bundle.open(tiny_copy).goldens()
+    goldens["mask"] = (goldens["mask"] + 1) % 4
+    np.savez_compressed(tiny_copy / "golden.npz", **goldens)
+    for flags, status, skipped in ((["avx2"], 0, 1), (["avx2", "avx512_vnni"], 3, 0)):
+        monkeypatch.setattr("epee.runtime.verify.cpu", lambda flags=flags: {"arch": "x86_64", "flags": flags})
+        found = verdict(tiny_copy, capsys)
+        assert (found[0], len(found[1]["skipped"])) == (status, skipped)
+    monkeypatch.setattr("epee.runtime.verify.cpu", lambda: {"arch": "x86_64", "flags": ["avx2"]})
+    status, named = verdict(tiny_copy, capsys, "--precision", "int8-u8s8")
+    assert (status, len(named["problems"])) == (3, 1)
+    assert "got 0.00000 equal" in named["problems"][0]
+    assert "no VNNI" in named["problems"][0]
+
+
 def test_misshapen_goldens_are_a_problem(tiny_copy: Path, capsys) -> None:
     goldens = Bundle.open(tiny_copy).goldens()
     np.savez_compressed(tiny_copy / "golden.npz", **(goldens | {"mask": goldens["mask"][:, :-1]}))
