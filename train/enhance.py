@@ -98,6 +98,8 @@ def train_enhance(config: EnhanceConfig, out: Path, *, resume: bool = False, qui
                 state.save(out / checkpoint.LAST, facts_of(config, train))
         course.end(lambda: state.save(out / checkpoint.LAST, facts_of(config, train)),
                    f"epee train enhance --out {out} --resume")
+        if taught(state):
+            towards(state.generator.averaged, out / PIXEL, config.interpolation)
         psnr = score(state, exam, course.journal, device)
         grid(state, exam, out, course.journal, device)
         state.save_averaged(out / checkpoint.GENERATOR, facts_of(config, train), {"psnr": psnr},
@@ -146,6 +148,20 @@ def begin_adversarial(state: PairState, config: EnhanceConfig, train: Scenes, ou
     state.generator.network.load_state_dict(state.generator.averaged.state_dict())
     state.save_averaged(out / PIXEL, facts_of(config, train), {}, state.generator.averaged)
     progress.note(f"step {state.step}: a discriminator joins; what there is so far: {out / PIXEL}")
+
+
+@torch.no_grad()
+def towards(averaged: torch.nn.Module, pixel: Path, share: float) -> None:
+    """Leaves weights so far from the pixel stage's towards their own, 0 to 1.
+
+    Wang 2018, ESRGAN, arXiv 1809.00219, equation 9.
+
+    Raises:
+        TrainingError: the pixel stage's file is gone or does not fit.
+    """
+    first = checkpoint.load_trained(pixel).network.state_dict()
+    for name, value in averaged.state_dict().items():
+        value.lerp_(first[name].to(value.device), 1.0 - share)
 
 
 def taught(state: PairState) -> int:

@@ -10,7 +10,8 @@ from ..runtime.cli import Report
 from ..runtime.errors import ConfigError
 from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
-FIELDS = ("data", "val", "preset", "start", "crop", "batch", "adversarial", "adversarial_weight", "loss", "seed")
+FIELDS = ("data", "val", "preset", "start", "crop", "batch", "adversarial", "adversarial_weight", "interpolation",
+          "loss", "seed")
 BUDGETS = ("minutes", "steps")
 
 
@@ -30,6 +31,8 @@ def arguments(enhance: argparse.ArgumentParser) -> None:
     enhance.add_argument("--adversarial", type=float, metavar="SHARE", help="share of the budget, at its end, in which "
                          "a discriminator has a say: sharper, and fewer dB (default: 0)")
     enhance.add_argument("--adversarial-weight", type=float, help="beside 1 for the pixels (default: 0.1)")
+    enhance.add_argument("--interpolation", type=float, metavar="SHARE", help="how far the network that is kept goes "
+                         "from the pixel stage's weights to the adversarial ones, 0 to 1 (default: 0.8)")
     enhance.add_argument("--loss", help="the adversarial loss (default: relativistic)")
     run_options(enhance, "enhance", batch="crops a step (default: 16)", seed=", crops, damage", minutes="30")
 

@@ -35,6 +35,8 @@ class EnhanceConfig:
         loss: a key of `gan_losses.LOSSES`.
         adversarial_weight: of the generator's adversarial loss, beside 1 for the pixels'.
         adversarial_rate: Adam's learning rate in the adversarial stage, of both networks, falling to a tenth.
+        interpolation: how far the network that is kept goes from the pixel stage's weights, 0, to those of the end, 1
+            (network interpolation, Wang 2018, arXiv 1809.00219, section 3.4): most of the sharpness for half the error.
         warm_steps: steps at the beginning of the adversarial stage in which the discriminator alone learns.
         ema_decay: of the averaged weights, which are what is scored and exported.
         evaluations: how many times it is scored over the budget.
@@ -58,6 +60,7 @@ class EnhanceConfig:
     loss: str = "relativistic"
     adversarial_weight: float = 0.1
     adversarial_rate: float = 3e-4
+    interpolation: float = 0.8
     warm_steps: int = 100
     ema_decay: float = 0.998
     evaluations: int = 8
@@ -72,6 +75,7 @@ class EnhanceConfig:
         check_budget(minutes=self.minutes, steps=self.steps)
         check_least("batch", self.batch, 2)
         check_share("adversarial share", self.adversarial)
+        check_share("interpolation", self.interpolation)
         check_name("loss", self.loss, LOSSES)
         check_name("clock", self.clock, CLOCKS)
         if self.network.scale not in SCALES:

@@ -75,6 +75,17 @@ def test_a_run_leaves_what_it_promises(whole_run, data):
     assert checkpoint.load_trained(run / "pixel.safetensors").provenance["step"] == 30
 
 
+def test_what_is_kept_lies_between_the_two_stages(whole_run, tiny):
+    run, _ = whole_run
+    kept, pixel = (checkpoint.load_trained(path).network.state_dict() for path in (run, run / "pixel.safetensors"))
+    state = enhance.new_state(tiny(), torch.device("cpu"))
+    state.restore(run / "last.safetensors")
+    last = state.generator.averaged.state_dict()
+    for name, value in kept.items():
+        torch.testing.assert_close(value, torch.lerp(pixel[name], last[name], 0.8))
+    assert any(float((last[name] - pixel[name]).abs().max()) > 1e-5 for name in kept)
+
+
 def test_the_discriminator_joins_when_its_share_of_the_budget_begins(whole_run):
     steps = [line for line in lines(whole_run[0]) if "learning_rate" in line]
     assert ["fake_score" in line for line in steps] == [False] * 30 + [True] * 30
