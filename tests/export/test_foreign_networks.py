@@ -17,6 +17,8 @@ from epee.export.foreign.described import Foreign  # noqa: E402
 from epee.runtime import backends  # noqa: E402
 from epee.runtime.bundle import Bundle  # noqa: E402
 from epee.runtime.engines.libraries import LIBRARIES  # noqa: E402
+from epee.runtime.machine import cpu  # noqa: E402
+from epee.runtime.variants import saturates  # noqa: E402
 from epee.runtime.verify import verify  # noqa: E402
 
 MAKES = ("prelu", "pyramid", "style", "hand")
@@ -49,7 +51,9 @@ def test_every_variant_has_a_row(whole: ExportReport) -> None:
     assert rows["fp32"].parity["equal"] >= 0.9995
     if "fp16" in rows:
         assert rows["fp16"].status in ("written", "refused"), rows["fp16"].reason
-    if "int8-u8s8" in rows:  # so small a network need not be faster in INT8; it stays where one runtime is
+    if "int8-u8s8" in rows and saturates("int8-u8s8", cpu()):  # it is for other CPUs, and cannot be timed on this one
+        assert (rows["int8-u8s8"].status, "no VNNI" in rows["int8-u8s8"].reason) == ("unmeasured", True)
+    elif "int8-u8s8" in rows:  # so small a network need not be faster in INT8; it stays where one runtime is
         times = re.findall(r"([\d.]+) ms against ([\d.]+) ms", rows["int8-u8s8"].reason)
         assert len(times) in (1, 2), rows["int8-u8s8"].reason
         faster = any(float(a) < float(b) for a, b in times)
@@ -82,7 +86,8 @@ def test_every_variant_answers_its_goldens(whole: ExportReport, backend: str) ->
     if not found.available:
         pytest.skip(found.reason)
     bundle = Bundle.open(whole.bundle)
-    names = [v.name for v in bundle.manifest.variants if v.kind == "onnx"]
+    names = [v.name for v in bundle.manifest.variants if v.kind == "onnx" and not saturates(v.name, cpu(), backend)]
+    assert "fp32" in names
     verdict = verify(bundle, [backend], names)
     assert verdict.problems == []
     assert len(verdict.checked) == len(names)

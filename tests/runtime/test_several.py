@@ -170,7 +170,7 @@ def test_a_mosaic_is_drawn_while_streams_run(tiny_bundle: Path, opened: ExitStac
                                       backend="onnxruntime", threads=2))
     streams = open_streams(cameras, opened)
     begin = time.monotonic()
-    stats = run(streams, RunOptions(seconds=1.0))
+    stats = run(streams, RunOptions(seconds=2.0))
     assert time.monotonic() - begin < 10
     assert stats.files == [f"{tmp_path}/m.mp4"]
     assert all("mosaic" in stream.stages_ms and stream.frames > 5 for stream in stats.streams)
