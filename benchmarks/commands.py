@@ -107,17 +107,18 @@ def _numbers(least: int) -> Callable[[str], list[int]]:
 
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
-    from .demo import MINUTES
+    from .demo import MINUTES, MINUTES_IN_FLOAT
 
     parser.add_argument("--out", type=Path, default=Path("demo"), help="the demo's folder (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="of training (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help=f"of training (default: {MINUTES:g}, or {MINUTES_IN_FLOAT:g} on "
+                        "a processor without bfloat16)")
     parser.add_argument("--seed", type=int, default=0, help="of the training (default: %(default)s)")
 
 
 def _demo(args: argparse.Namespace) -> Report:
-    from .demo import demo, render
+    from .demo import demo, minutes_here, render
 
-    found = demo(args.out, args.minutes, args.seed)
+    found = demo(args.out, minutes_here() if args.minutes is None else args.minutes, args.seed)
     return Report(found.to_json(), render(found), DONE if found.good else FAILED)
 
 

@@ -49,6 +49,13 @@ def test_the_whole_way(tmp_path: Path, monkeypatch, capfd) -> None:
     assert shown == ["train", "export", "run", "run", "run", "run", "generate", "eval", "bench"]
 
 
+def test_a_processor_without_bfloat16_has_longer(monkeypatch) -> None:
+    monkeypatch.setattr(module.machine, "gpus", list)
+    for flags, minutes in ((["avx2"], module.MINUTES_IN_FLOAT), (["avx512f", "avx512_bf16"], module.MINUTES)):
+        monkeypatch.setattr(module.machine, "cpu", lambda flags=flags: {"flags": flags})
+        assert module.minutes_here() == minutes
+
+
 def test_good_is_good() -> None:
     assert Demo(miou=0.75).good
     assert "below" not in render(Demo(miou=0.8))
