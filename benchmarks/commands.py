@@ -116,9 +116,9 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(args: argparse.Namespace) -> Report:
-    from .demo import demo, minutes_here, render
+    from .demo import demo, render
 
-    found = demo(args.out, minutes_here() if args.minutes is None else args.minutes, args.seed)
+    found = demo(args.out, args.minutes, args.seed)
     return Report(found.to_json(), render(found), DONE if found.good else FAILED)
 
 

@@ -81,12 +81,12 @@ def minutes_here() -> float:
     return MINUTES if BF16 & set(machine.cpu()["flags"]) or machine.gpus() else MINUTES_IN_FLOAT
 
 
-def demo(out: Path, minutes: float, seed: int = 0) -> Demo:
+def demo(out: Path, minutes: float | None = None, seed: int = 0) -> Demo:
     """Goes the whole way; what happens is told on standard error.
 
     Args:
         out: folder for everything; what an earlier demo left there is replaced.
-        minutes: of training.
+        minutes: of training; None takes `minutes_here`.
         seed: of the training.
 
     Raises:
@@ -94,6 +94,7 @@ def demo(out: Path, minutes: float, seed: int = 0) -> Demo:
     """
     for module in MODULES:
         need(module)
+    minutes = minutes_here() if minutes is None else minutes
     _clear(out)
     found, bundle = Demo(), out / "street.epee"
     _step(found, "train", lambda: _epee("train", "segment", "--data", "synthetic:street", "--out", out / "run",
