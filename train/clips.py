@@ -140,7 +140,7 @@ def moving(run: NDArray[np.uint8], frames: int) -> list[NDArray[np.uint8]]:
                                                                     pairwise(run))])
     lively = np.median(np.lib.stride_tricks.sliding_window_view(change, frames - 1), axis=1) >= LEAST_MOTION
     edges = np.flatnonzero(np.diff(lively, prepend=False, append=False))
-    return [run[first:last + frames - 1] for first, last in edges.reshape(-1, 2)]
+    return [run[first:last + frames - 1].copy() for first, last in edges.reshape(-1, 2)]
 
 
 def _runs(frames: Iterator[NDArray[np.uint8] | str], size: int, crop: int,

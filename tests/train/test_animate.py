@@ -1,6 +1,7 @@
 """Animators: a motion that stays what it is, and a training that leaves everything, goes on, and notices a collapse."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from epee.train.networks.animator import Animator, AnimatorConfig, Motion
 from epee.train.networks.clip_discriminator import ClipDiscriminator, ClipDiscriminatorConfig
 from epee.train.networks.discriminator import DiscriminatorConfig
 from epee.train.networks.generator import GeneratorConfig
+from epee.train.schedule import CLOCKS
 
 FRAMES = 4
 NETWORKS = {"animator": AnimatorConfig(GeneratorConfig(8, 8, channels=(32, 16), convolutions=(1, 1)), longest=80.0),
@@ -259,3 +261,10 @@ def test_networks_that_make_no_sense_are_refused():
         AnimatorConfig(memory=(10.0, 200.0))
     with pytest.raises(ConfigError, match="no such preset"):
         networks_of("huge", 32, 6)
+
+
+def test_minutes_may_be_of_processor_time(tiny, squares, tmp_path, monkeypatch):
+    monkeypatch.setitem(CLOCKS, "cpu", itertools.count(step=10.0).__next__)  # 10 s at each look
+    metrics = train_animate(tiny(steps=None, minutes=5.0, clock="cpu"), tmp_path, clips=squares, quiet=True)
+    assert metrics["minutes"] >= 5
+    assert metrics["steps"] < 40

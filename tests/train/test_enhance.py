@@ -1,6 +1,7 @@
 """Enhancers: damage, crops, networks, and short real trainings on pictures with edges."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from epee.train.enhance_presets import NETWORKS, EnhanceConfig, network_of
 from epee.train.networks.unet_discriminator import UNetConfig, UNetDiscriminator
 from epee.train.networks.upscaler import Upscaler, UpscalerConfig
 from epee.train.scenes import open_scenes
+from epee.train.schedule import CLOCKS
 
 
 def scene(rng, h=48, w=64):
@@ -272,3 +274,10 @@ def test_json_is_the_final_metrics_and_a_resume_goes_on(data, tmp_path, capfd):
     assert main([*words, "--resume", "--steps", "3"]) == 0
     assert main([*words, "--resume", "--crop", "48"]) == 1
     assert "--resume: crop: got 48, expected 32" in capfd.readouterr().err
+
+
+def test_minutes_may_be_of_processor_time(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(CLOCKS, "cpu", itertools.count(step=10.0).__next__)  # 10 s at each look
+    metrics = train_enhance(tiny(steps=None, minutes=5.0, clock="cpu"), tmp_path, quiet=True)
+    assert metrics["minutes"] >= 5
+    assert metrics["steps"] < 40
