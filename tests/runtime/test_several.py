@@ -2,15 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from epee.runtime.backends import Session, open_session
 from epee.runtime.bundle import Bundle
 from epee.runtime.errors import SinkError, SourceError
 from epee.runtime.frames import Frame, Result
@@ -97,12 +98,30 @@ def test_each_stream_has_its_thread_and_all_its_frames(tiny_bundle: Path, opened
     assert not [t for t in threading.enumerate() if t.name.startswith(("epee-worker", "epee-stream"))]
 
 
-def test_streams_get_equal_shares(tiny_bundle: Path, opened: ExitStack) -> None:
+class Held:
+    """A session in which every request takes a while longer, so that it is what the streams wait for."""
+
+    def __init__(self, session: Session, seconds: float) -> None:
+        self._session, self._seconds = session, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        time.sleep(self._seconds)
+        return self._session.run(inputs)
+
+
+def test_streams_get_equal_shares_of_a_network_that_all_wait_for(tiny_bundle: Path, opened: ExitStack) -> None:
+    """How equal they are where processor time is scarce as well is measured by benchmarks.studies.fairness."""
     sinks = [Kept() for _ in range(4)]
-    stats = run(streams_of(tiny_bundle, opened, [Drawn(10**9) for _ in sinks], sinks), RunOptions(seconds=1.0))
-    shares = [stream.frames for stream in stats.streams]
-    assert min(shares) > 20
-    assert min(shares) >= 0.6 * max(shares)  # 0.8 on an idle machine, see benchmarks.studies.fairness
+    streams = streams_of(tiny_bundle, opened, [Drawn(10**9) for _ in sinks], sinks)
+    model = streams.ready[0].model
+    session = open_session(Bundle.open(tiny_bundle), "onnxruntime", threads=2, depth=model.session.depth)
+    model.swap(cast(Session, Held(session, 0.02)), model.manifest)
+    shares = [stream.frames for stream in run(streams, RunOptions(seconds=1.5)).streams]
+    assert min(shares) > 10
+    assert min(shares) >= 0.8 * max(shares)
 
 
 def test_what_happens_to_one_stream_ends_no_other(tiny_bundle: Path, opened: ExitStack,
