@@ -5,34 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..runtime.errors import ConfigError
-from .checks import check_budget, check_least, check_name, check_share
+from .checks import check_name, check_share
 from .degrade import Damage
-from .gan_losses import LOSSES
+from .game import GameConfig
 from .health import Limits
 from .networks.unet_discriminator import UNetConfig
 from .networks.upscaler import UpscalerConfig
-from .schedule import CLOCKS
 
 SCALES = (1, 2, 3, 4)
 
 
-@dataclass(frozen=True)
-class EnhanceConfig:
-    """An enhancer's training. All schedules are in fractions of the budget.
+@dataclass(frozen=True, kw_only=True)
+class EnhanceConfig(GameConfig):
+    """An enhancer's training.
 
     Attributes:
         data: a folder of pictures (or videos), or a video.
         val: another one to be scored on; None holds back the end of `data`.
-        preset: name of the preset it started from.
         start: a run or checkpoint whose weights it begins with; None begins anew.
         crop: height and width of training crops of the good pictures; a multiple of 4 and of the scale.
-        minutes: budget in time of the training loop, or
-        steps: in steps.
-        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
-        batch: crops a step.
-        rate_first, rate_last: Adam's learning rate in the pixel stage, falling along half a cosine.
+        rate_first, rate_last: Adam's learning rate in the pixel stage.
         adversarial: the share of the budget, at its end, in which a discriminator has a say; 0 is none.
-        loss: a key of `gan_losses.LOSSES`.
         adversarial_weight: of the generator's adversarial loss, beside 1 for the pixels'.
         adversarial_rate: Adam's learning rate in the adversarial stage, of both networks, falling to a tenth.
         interpolation: how far the network that is kept goes from the pixel stage's weights, 0, to those of the end, 1
@@ -41,23 +34,17 @@ class EnhanceConfig:
         ema_decay: of the averaged weights, which are what is scored and exported.
         evaluations: how many times it is scored over the budget.
         grids: how many pictures are drawn over the budget.
-        seed: of initial weights, order, crops and damage.
-        network, discriminator, damage, limits: their own configurations.
+        network, discriminator, damage: their own configurations.
     """
 
     data: str
     val: str | None = None
-    preset: str = "nano"
     start: str | None = None
     crop: int = 96
-    minutes: float | None = None
-    steps: int | None = None
-    clock: str = "wall"
     batch: int = 16
     rate_first: float = 2e-3
     rate_last: float = 2e-5
     adversarial: float = 0.0
-    loss: str = "relativistic"
     adversarial_weight: float = 0.1
     adversarial_rate: float = 3e-4
     interpolation: float = 0.8
@@ -65,19 +52,15 @@ class EnhanceConfig:
     ema_decay: float = 0.998
     evaluations: int = 8
     grids: int = 12
-    seed: int = 0
     network: UpscalerConfig = field(default_factory=UpscalerConfig)
     discriminator: UNetConfig = field(default_factory=UNetConfig)
     damage: Damage = field(default_factory=Damage)
     limits: Limits = field(default_factory=lambda: Limits(every=50, grace_images=0))
 
     def __post_init__(self) -> None:
-        check_budget(minutes=self.minutes, steps=self.steps)
-        check_least("batch", self.batch, 2)
+        super().__post_init__()
         check_share("adversarial share", self.adversarial)
         check_share("interpolation", self.interpolation)
-        check_name("loss", self.loss, LOSSES)
-        check_name("clock", self.clock, CLOCKS)
         if self.network.scale not in SCALES:
             raise ConfigError("scale", got=self.network.scale, expected=", ".join(map(str, SCALES)))
         if self.crop < 16 or self.crop % 4 or self.crop % self.network.scale:

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .devices import use_bf16
 from .diffaug import DiffAugment
+from .game import MakerConfig
 from .gan_losses import LOSSES, AdversarialLoss, between, one_centred, zero_centred
 from .state import PairState
 
 
-class Game(Protocol):
-    """What a step wants to know; `GenerateConfig` says what each is."""
-
-    @property
-    def loss(self) -> str: ...
-    @property
-    def augment(self) -> DiffAugment: ...
-    @property
-    def resolved_gamma(self) -> float: ...
-    @property
-    def gradient_penalty(self) -> float: ...
-    @property
-    def penalty_every(self) -> int: ...
-    @property
-    def penalised(self) -> str: ...
-
-
-def gan_step(state: PairState, images: Tensor, labels: Tensor | None, config: Game,
+def gan_step(state: PairState, images: Tensor, labels: Tensor | None, config: MakerConfig,
              chance: torch.Generator) -> dict[str, float]:
     """Teaches both networks from one batch; gives what was measured.
 
@@ -53,7 +36,7 @@ def gan_step(state: PairState, images: Tensor, labels: Tensor | None, config: Ga
             **_teach_generator(state, images, labels, config.augment, loss, chance)}
 
 
-def _teach_discriminator(state: PairState, images: Tensor, labels: Tensor | None, config: Game,
+def _teach_discriminator(state: PairState, images: Tensor, labels: Tensor | None, config: MakerConfig,
                          loss: AdversarialLoss, chance: torch.Generator) -> dict[str, float]:
     """Penalties are of the pictures that the discriminator sees, augmented ones."""
     judge = state.partner.network

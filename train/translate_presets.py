@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..runtime.errors import ConfigError
-from .checks import check_budget, check_least, check_multiple, check_name
+from .checks import check_least, check_multiple, check_name
 from .diffaug import DiffAugment
-from .gan_losses import LOSSES
-from .health import Limits
+from .game import GameConfig
 from .networks.patch_discriminator import PatchConfig
 from .networks.translator import TranslatorConfig
 from .pairs import HALVES
-from .schedule import CLOCKS
 
 
-@dataclass(frozen=True)
-class TranslateConfig:
-    """A translator's training. All schedules are in fractions of the budget.
+@dataclass(frozen=True, kw_only=True)
+class TranslateConfig(GameConfig):
+    """A translator's training.
 
     Attributes:
         data: a folder of inputs; without `target`, of pictures whose halves are input and target.
@@ -25,18 +23,11 @@ class TranslateConfig:
         input: which half is the input, `left` or `right`.
         paired: whether inputs have targets of their own; else the targets are a manner to take on (FastCUT).
         val, val_target: the same to be looked at and scored on; None holds back the end of `data`.
-        preset: name of the preset it started from.
         size: height and width of training crops; a multiple of 8.
         jitter: pictures are brought to this many times `size`, of which crops are taken (Isola 2017: 286 / 256).
         flip: probability of a left-right flip.
-        minutes: budget in time of the training loop, or
-        steps: in steps.
-        clock: what minutes are of: `wall`, or `cpu` for the processor time of the process.
-        batch: crops a step.
-        rate_first, rate_last: Adam's learning rate, falling from one to the other along half a cosine.
         beta1, beta2: Adam's.
         adversarial: whether there is a discriminator; without, pairs are learned by their pixels alone.
-        loss: a key of `gan_losses.LOSSES`.
         pixel_weight: of the mean absolute difference, on a scale of -1 to 1; pairs only (Isola 2017, arXiv 1611.07004).
         feature_weight: of feature matching; pairs only (Wang 2018, pix2pixHD, arXiv 1711.11585, eq. 4).
         contrast_weight: of the patch contrastive loss; without pairs (FastCUT's 10, Park 2020, arXiv 2007.15651).
@@ -47,8 +38,7 @@ class TranslateConfig:
         ema_share: at most as this share of the crops seen so far.
         evaluations: how many times it is scored over the budget.
         grids: how many pictures are drawn over the budget; they become a video at the end.
-        seed: of initial weights, order, crops and augmentation.
-        network, discriminator, augment, limits: their own configurations.
+        network, discriminator, augment: their own configurations.
     """
 
     data: str
@@ -57,20 +47,15 @@ class TranslateConfig:
     paired: bool = True
     val: str | None = None
     val_target: str | None = None
-    preset: str = "nano"
     size: int = 128
     jitter: float = 1.12
     flip: float = 0.5
-    minutes: float | None = None
-    steps: int | None = None
-    clock: str = "wall"
     batch: int = 8
     rate_first: float = 4e-4
     rate_last: float = 4e-5
     beta1: float = 0.5
     beta2: float = 0.99
     adversarial: bool = True
-    loss: str = "relativistic"
     pixel_weight: float = 10.0
     feature_weight: float = 5.0
     contrast_weight: float = 10.0
@@ -82,20 +67,15 @@ class TranslateConfig:
     ema_share: float = 0.05
     evaluations: int = 8
     grids: int = 30
-    seed: int = 0
     network: TranslatorConfig = field(default_factory=TranslatorConfig)
     discriminator: PatchConfig = field(default_factory=PatchConfig)
     augment: DiffAugment = field(default_factory=lambda: DiffAugment(flip=0.0, cutout=0.3))
-    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        check_budget(minutes=self.minutes, steps=self.steps)
+        super().__post_init__()
         check_multiple("size", self.size, 8, 16)
-        check_least("batch", self.batch, 2)
         check_least("jitter", self.jitter, 1)
-        check_name("loss", self.loss, LOSSES)
         check_name("input", self.input, HALVES)
-        check_name("clock", self.clock, CLOCKS)
         if not self.paired and self.target is None:
             raise ConfigError("target of an unpaired translation", got="nothing", expected="a folder of pictures")
         if not self.paired and not self.adversarial:

@@ -101,7 +101,7 @@ def exported(args: argparse.Namespace, images: Images) -> Bundle:
     if not place.is_dir():
         animator, discriminator = networks_of("nano", SIZE, args.frames)
         budget = {"minutes": args.minutes, "clock": "cpu"} if args.steps is None else {"steps": args.steps}
-        config = AnimateConfig("flying digits", gamma=GAMMA, seed=args.seed, animator=animator,
+        config = AnimateConfig(data="flying digits", gamma=GAMMA, seed=args.seed, animator=animator,
                                discriminator=discriminator, **budget)
         metrics = train_animate(config, run, clips=Clips(tuple(images)), resume=(run / checkpoint.LAST).is_file())
         if not metrics["healthy"]:

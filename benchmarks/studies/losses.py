@@ -97,9 +97,8 @@ def main() -> None:
     parser.add_argument("--extractor", default=SHIPPED)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: beside this package")
     args = parser.parse_args()
-    best = chosen([(settings, *(row["kid"] for row in run(args, [
-        Job("tuning", loss, TUNING_SEED, args.trial_minutes, settings) for loss in (OURS, THEIRS)])))
-        for settings in SETTINGS[:args.trials]])
+    best = chosen([run(args, [Job("tuning", loss, TUNING_SEED, args.trial_minutes, settings)
+                              for loss in (OURS, THEIRS)]) for settings in SETTINGS[:args.trials]])
     pairs = [run(args, [Job("pairs", loss, seed, args.minutes, best[loss]) for loss in (OURS, THEIRS)])
              for seed in range(args.seeds)]
     ours, theirs = zip(*pairs, strict=True)
@@ -108,18 +107,19 @@ def main() -> None:
     print(f"{ILLUSTRATION}, one run with {THEIRS}'s settings: {other['kid']:.5f}")
 
 
-def chosen(trials: Sequence[tuple[dict[str, float], float, float]]) -> dict[str, dict[str, float]]:
-    """The settings of each of the two losses, of one batch for both: the batch at which their best KIDs have the least
-    mean, and of the trials with it each loss's best.
+def chosen(trials: Sequence[Sequence[dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """The settings of each of the two losses, with one batch for both: that at which their best trials are better in
+    the mean.
 
     Args:
-        trials: settings and the KIDs that the two losses reached with them.
+        trials: the results' lines of the two losses, for each settings.
     """
-    def best(batch: float, which: int) -> tuple[dict[str, float], float, float]:
-        return min((trial for trial in trials if trial[0]["batch"] == batch), key=lambda trial: trial[which])
+    def best(loss: int, batch: float) -> dict[str, Any]:
+        return min((rows[loss] for rows in trials if rows[loss]["batch"] == batch), key=lambda row: float(row["kid"]))
 
-    batch = min({trial[0]["batch"] for trial in trials}, key=lambda batch: best(batch, 1)[1] + best(batch, 2)[2])
-    return {OURS: best(batch, 1)[0], THEIRS: best(batch, 2)[0]}
+    batch = min({rows[0]["batch"] for rows in trials},
+                key=lambda batch: float(best(0, batch)["kid"]) + float(best(1, batch)["kid"]))
+    return {loss: {name: best(i, batch)[name] for name in SETTINGS[0]} for i, loss in enumerate((OURS, THEIRS))}
 
 
 def run(args: argparse.Namespace, jobs: Sequence[Job]) -> list[dict[str, Any]]:

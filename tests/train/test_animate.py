@@ -50,8 +50,8 @@ def squares():
 @pytest.fixture(scope="module")
 def tiny():
     """Makes an AnimateConfig for them; any field can be replaced."""
-    config = AnimateConfig("squares", size=8, steps=40, batch=8, rate_first=2e-3, rate_last=5e-4, grids=4, videos=2,
-                           limits=Limits(every=5, grace_images=400), **NETWORKS)
+    config = AnimateConfig(data="squares", size=8, steps=40, batch=8, rate_first=2e-3, rate_last=5e-4, grids=4,
+                           videos=2, limits=Limits(every=5, grace_images=400), **NETWORKS)
     return lambda **fields: dataclasses.replace(config, **fields)
 
 

@@ -202,7 +202,7 @@ from epee.train.networks.generator import GeneratorConfig
 from epee.runtime.picture_sets import ArrayPictures
 
 images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
-config = GenerateConfig("noise", size=8, steps=2, batch=4, generator=GeneratorConfig(channels=(64, 32)),
+config = GenerateConfig(data="noise", size=8, steps=2, batch=4, generator=GeneratorConfig(channels=(64, 32)),
                         discriminator=DiscriminatorConfig(channels=(64, 32)))
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
