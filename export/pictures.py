@@ -152,7 +152,7 @@ def from_trained(trained: Trained, name: str, size_wh: tuple[int, int] | None = 
                      outputs=(image_spec((scale * h, scale * w)),),
                      supply=PictureSupply((h, w), fit, trained.data, side),
                      fit=replace(fit, mode=TILE) if trained.task == "enhance" else trained.fit, data=trained.data,
-                     tiling=Tiling(network.reach, network.step if isinstance(network, Translator) else 1),
+                     tiling=Tiling(network.reach, network.step),
                      provenance={**trained.provenance, **facts}, inner=LEVELS)
 
 

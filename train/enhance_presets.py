@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from ..runtime.errors import ConfigError
@@ -12,7 +13,7 @@ from .health import Limits
 from .networks.unet_discriminator import UNetConfig
 from .networks.upscaler import UpscalerConfig
 
-SCALES = (1, 2, 3, 4)
+SCALES, CELLS = (1, 2, 3, 4), (1, 2, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,8 @@ class EnhanceConfig(GameConfig):
         data: a folder of pictures (or videos), or a video.
         val: another one to be scored on; None holds back the end of `data`.
         start: a run or checkpoint whose weights it begins with; None begins anew.
-        crop: height and width of training crops of the good pictures; a multiple of 4 and of the scale.
+        crop: height and width of training crops of the good pictures; a multiple of 4, and of the scale times
+            the cell.
         rate_first, rate_last: Adam's learning rate in the pixel stage.
         adversarial: the share of the budget, at its end, in which a discriminator has a say; 0 is none.
         adversarial_weight: of the generator's adversarial loss, beside 1 for the pixels'.
@@ -63,16 +65,19 @@ class EnhanceConfig(GameConfig):
         check_share("interpolation", self.interpolation)
         if self.network.scale not in SCALES:
             raise ConfigError("scale", got=self.network.scale, expected=", ".join(map(str, SCALES)))
-        if self.crop < 16 or self.crop % 4 or self.crop % self.network.scale:
-            raise ConfigError("crop", got=self.crop, expected=f"a multiple of 4 and {self.network.scale}, from 16 up")
+        if self.network.cell not in CELLS:
+            raise ConfigError("cell", got=self.network.cell, expected=" or ".join(map(str, CELLS)))
+        whole = math.lcm(4, self.network.scale * self.network.cell)
+        if self.crop < 16 or self.crop % whole:
+            raise ConfigError("crop", got=self.crop, expected=f"a multiple of {whole}, from 16 up")
 
 
 NETWORKS: dict[str, tuple[int, int]] = {"nano": (16, 4), "small": (32, 8), "base": (64, 16)}
-"""Preset name -> channels and layers: about 12, 77 and 600 thousand parameters."""
+"""Preset name -> channels and layers: about 12, 77 and 600 thousand parameters, and 4% to 64% more with cells of 2."""
 
 
-def network_of(preset: str, scale: int) -> UpscalerConfig:
+def network_of(preset: str, scale: int, cell: int = 1) -> UpscalerConfig:
     """The network of a preset. Raises ConfigError where there is no such preset."""
     check_name("preset", preset, NETWORKS)
     channels, layers = NETWORKS[preset]
-    return UpscalerConfig(scale, channels, layers)
+    return UpscalerConfig(scale, channels, layers, cell)

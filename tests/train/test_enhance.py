@@ -142,9 +142,9 @@ def test_a_run_begins_with_the_weights_of_another(whole_run, tiny):
         enhance.new_state(tiny(start=str(whole_run[0]), network=UpscalerConfig(2, 8, 2)), torch.device("cpu"))
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3])
-def test_an_upscaler_interpolates_before_it_learned(scale):
-    network, image = Upscaler(UpscalerConfig(scale, 8, 1)).eval(), scene(np.random.default_rng(1))
+@pytest.mark.parametrize(("scale", "cell"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2), (2, 4)])
+def test_an_upscaler_interpolates_before_it_learned(scale, cell):
+    network, image = Upscaler(UpscalerConfig(scale, 8, 1, cell)).eval(), scene(np.random.default_rng(1))[:-1, :-3]
     made = answers(network, [image], torch.device("cpu"))[0]
     wanted = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     assert np.abs(made.astype(int) - wanted)[scale:-scale, scale:-scale].max() <= 1  # beyond the border lies black
@@ -162,6 +162,7 @@ def test_an_upscaler_is_clipped_once_it_has_learned():
 def test_presets_have_the_sizes_that_they_say():
     counts = [sum(p.numel() for p in Upscaler(network_of(name, 2)).parameters()) for name in NETWORKS]
     assert counts == [11_792, 78_672, 599_888]
+    assert sum(p.numel() for p in Upscaler(network_of("nano", 2, cell=2)).parameters()) == 19_328
 
 
 def test_a_discriminator_scores_each_pixel():
@@ -228,7 +229,9 @@ def test_other_words_are_refused(text, message):
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"crop": 34}, "crop: got 34, expected a multiple of 4 and 2"), ({"crop": 8}, "crop: got 8"),
+    ({"crop": 34}, "crop: got 34, expected a multiple of 4,"), ({"crop": 8}, "crop: got 8"),
+    ({"network": UpscalerConfig(3, cell=2)}, "crop: got 32, expected a multiple of 12,"),
+    ({"network": UpscalerConfig(cell=3)}, "cell: got 3, expected 1 or 2 or 4"),
     ({"network": UpscalerConfig(5)}, "scale: got 5"), ({"adversarial": 1.5}, "adversarial share: got 1.5"),
     ({"minutes": 1.0}, "exactly one of minutes, steps"), ({"steps": 0}, "more than 0"),
     ({"loss": "hinges"}, "mean 'hinge'")])
