@@ -1,5 +1,7 @@
 """The studies of translators and enhancers: what they measure, on pictures whose answers are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ cv2 = pytest.importorskip("cv2")
 from epee.benchmarks.studies import enhance  # noqa: E402
 from epee.benchmarks.studies.facades import IGNORE, PALETTE, ids, judged, told  # noqa: E402
 from epee.benchmarks.studies.sliced import Slicer, distance, ratio  # noqa: E402
-from epee.runtime.errors import DataError  # noqa: E402
+from epee.runtime.errors import DataError, TrainingError  # noqa: E402
 from epee.runtime.quality.extractor import open_extractor  # noqa: E402
 
 
@@ -100,4 +102,6 @@ def test_a_run_that_is_whole_is_not_trained_again(tmp_path, monkeypatch):
     run = enhance.trained(config, tmp_path / "run")
     monkeypatch.setattr(enhance, "train_enhance", None)
     assert enhance.trained(config, run) == run
+    with pytest.raises(TrainingError, match=r"cell=1.*cell=2.*name another --out"):
+        enhance.trained(dataclasses.replace(config, network=UpscalerConfig(2, 4, 1, cell=2)), run)
     assert [image.shape for image in enhance.made_by(run, [np.zeros((8, 9, 3), np.uint8)])] == [(16, 18, 3)]
