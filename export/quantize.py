@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..runtime.errors import ExportError, near, need
+from .early import early_bytes
 from .quantize_ort import OnnxRuntime
 from .samples import Sample
 from .schemes import HEAVY, LIGHT, Scheme, quiet
@@ -94,7 +95,7 @@ class Quantizer:
             left_out: layers that stay float.
         """
         layers = [name for name in self.layers if name not in left_out]
-        return _finished(self.engine.quantize(scheme, calibrator, layers))
+        return _finished(self.engine.quantize(scheme, calibrator, layers), scheme)
 
     def alone(self, scheme: Scheme, layer: str) -> Any:
         """Gives a graph with one layer in INT8, to see the harm it does.
@@ -102,7 +103,7 @@ class Quantizer:
         ONNX Runtime's quantiser makes it whatever the engine: it has its ranges once, others run their frames anew
         for every graph, and the order of the layers is all that counts.
         """
-        return _finished(self._alone.quantize(scheme, "minmax", [layer]))
+        return _finished(self._alone.quantize(scheme, "minmax", [layer]), scheme)
 
 
 def _prepared(model: Any) -> Any:
@@ -118,9 +119,11 @@ def _prepared(model: Any) -> Any:
     return prepared
 
 
-def _finished(model: Any) -> Any:
-    """Takes out what the quantiser left over, and checks the graph."""
+def _finished(model: Any, scheme: Scheme) -> Any:
+    """Puts the tail in a CPU's order where that is the target, takes out what the quantiser left over, and checks."""
     onnx = need("onnx")
+    if scheme.x86:
+        early_bytes(model)
     drop_unused(model)
     domains = {node.domain for node in model.graph.node}
     opsets = [o for o in model.opset_import if o.domain in domains]
