@@ -182,6 +182,12 @@ def _concat(node: Node, weights: Weights) -> Made:
     return ("Concat", {0: 0}, b"") if known else None
 
 
+def _spread(node: Node, weights: Weights) -> Made:
+    """Channels spread out to squares of pixels; ncnn has both orders of them, too."""
+    modes = {"CRD": 0, "DCR": 1}
+    return "PixelShuffle", {0: node.attributes["blocksize"], 1: modes[node.attributes.get("mode", "DCR")]}, b""
+
+
 def _resize(node: Node, weights: Weights) -> Made:
     """ncnn's linear is half-pixel, its nearest asymmetric and rounded down.
 
@@ -204,6 +210,7 @@ def _resize(node: Node, weights: Weights) -> Made:
 
 WRITERS: dict[str, Callable[[Node, Weights], Made]] = {
     "Conv": _conv, "ConvTranspose": _conv, "PRelu": _prelu, "Clip": _clip, "Concat": _concat, "Resize": _resize,
+    "DepthToSpace": _spread,
     "Add": _binary, "Sub": _binary, "Mul": _binary, "Div": _binary,
     "Relu": lambda node, weights: ("ReLU", {}, b""),
     "LeakyRelu": lambda node, weights: ("ReLU", {0: node.attributes.get("alpha", 0.01)}, b""),

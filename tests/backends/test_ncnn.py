@@ -81,6 +81,9 @@ CASES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, tuple[int, int]]] 
     "corners": ([node("Relu", ["x"], ["r"]), node("Resize", ["r", "", "s"], ["y"], mode="linear",
                 coordinate_transformation_mode="align_corners")], UP, 4, (30, 42)),
     "nearest": ([node("Relu", ["x"], ["r"]), node("Resize", ["r", "", "s"], ["y"], mode="nearest")], UP, 4, (30, 42)),
+    **{f"spread {mode}": ([node("Relu", ["x"], ["r"]), node("Concat", ["r", "x"], ["two"], axis=1),
+                           node("DepthToSpace", ["two"], ["y"], blocksize=2, mode=mode)], {}, 2, (30, 42))
+       for mode in ("CRD", "DCR")},
     "channels by numpy at the end": ([node("Relu", ["x"], ["r"]), node("Mul", ["r", "w"], ["y"])],
                                      {"w": weights(1, 4, 1, 1)}, 4, HW),
 }
