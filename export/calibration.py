@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import pixels
-from ..runtime.dataset import PICTURES, SYNTHETIC, FolderDataset, open_dataset, read_picture
+from ..runtime.dataset import FolderDataset, open_dataset
+from ..runtime.description import SYNTHETIC
 from ..runtime.errors import DataError, EpeeError, ExportError
 from ..runtime.manifest import Fit
+from ..runtime.picture_files import PICTURES, read_picture
 from ..runtime.sources import kind_of, open_source
 from .samples import Calibration, digest_of, framed
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import pixels
-from ..runtime.dataset import SYNTHETIC, Pair
+from ..runtime.dataset import Pair
+from ..runtime.description import SYNTHETIC
 from ..runtime.errors import EpeeError, ExportError
 from ..runtime.evaluate import open_fitting
 from ..runtime.manifest import Fit

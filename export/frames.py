@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import pixels
-from ..runtime.dataset import SYNTHETIC, open_dataset
+from ..runtime.dataset import open_dataset
+from ..runtime.description import SYNTHETIC
 from ..runtime.errors import DataError
 from ..runtime.manifest import Fit
 from .calibration import check_calibration, pictures_of, read_calibration, training_data

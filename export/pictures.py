@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..runtime.dataset import SYNTHETIC
+from ..runtime.description import SYNTHETIC
 from ..runtime.errors import DataError, EpeeError, ExportError
 from ..runtime.manifest import TILE, Fit, Tiling
 from ..train.checkpoint import Trained

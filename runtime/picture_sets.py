@@ -20,8 +20,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import PICTURES
 from .errors import DataError, near, need
+from .picture_files import PICTURES
 
 FEWEST = 16
 """Pictures that are needed at least: with fewer there is nothing to be diverse."""

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.dataset import PICTURES
 from ..runtime.errors import DataError, need
+from ..runtime.picture_files import PICTURES
 from ..runtime.picture_sets import to_square
 from .data import Order
 from .scenes import MOST_BYTES, VIDEOS, read_picture

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.dataset import PICTURES
 from ..runtime.errors import DataError
+from ..runtime.picture_files import PICTURES
 from .data import Order
 from .scenes import read_picture
 

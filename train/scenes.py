@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.dataset import PICTURES
 from ..runtime.errors import DataError, need
+from ..runtime.picture_files import PICTURES
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts")
 MOST_FRAMES = 400

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.dataset import read_description
+from ...runtime.description import read_description
 from ...runtime.errors import ConfigError, ExportError
 from ...runtime.manifest import Fit
 

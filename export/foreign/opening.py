@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...runtime import pixels
 from ...runtime.bundle import sha256
-from ...runtime.dataset import default_colours
+from ...runtime.description import default_colours
 from ...runtime.errors import ExportError
 from ...runtime.manifest import Fit
 from ...runtime.street import StreetDataset

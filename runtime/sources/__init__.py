@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from ..errors import SourceError, near
 from ..frames import Frame, frame_spec
 from ..manifest import Manifest
+from ..picture_files import PICTURES
 from ..pixels import Image, expand
 from .credentials import redact as redact
 from .options import StreamOptions as StreamOptions
@@ -38,7 +39,6 @@ SOURCES: dict[str, str] = {
 """Kind -> module:callable, called with the text and with `seed`, `size_wh`, `manifest` and `options`; imported when it
 is asked for."""
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 STREAMS = ("rtsp", "rtsps", "http", "https")
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..errors import DataError, SourceError, need
 from ..frames import Frame
+from ..picture_files import PICTURES
 from ..pixels import Image
 from ..timing import now_s
-from . import PICTURES, Opened
+from . import Opened
 
 
 class FolderSource(Opened):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import yaml
 from epee.runtime.cli import main
-from epee.runtime.dataset import IGNORE, default_colours, open_dataset, read_description, read_mask, read_picture
+from epee.runtime.dataset import open_dataset
+from epee.runtime.description import IGNORE, default_colours, read_description
 from epee.runtime.errors import DataError, EpeeError
+from epee.runtime.picture_files import read_mask, read_picture
 
 NAMES = {0: "sky", 1: "road", 2: "car"}
 
