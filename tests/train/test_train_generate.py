@@ -1,5 +1,6 @@
 """Short real trainings of generators on coloured squares."""
 
+import itertools
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from epee.train.gan_losses import LOSSES
 from epee.train.generate import train_generate
 from epee.train.generate_presets import GenerateConfig
 from epee.train.grids import to_bytes
+from epee.train.schedule import CLOCKS
 
 
 def lines(run):
@@ -221,3 +223,10 @@ def test_a_full_disk_is_one_clear_line(tmp_path, limit, what):
     assert what in done.stdout
     assert "free some space" in done.stdout
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".png", ".part", ".safetensors") and limit == 4096]
+
+
+def test_minutes_may_be_of_processor_time(tiny, squares, tmp_path, monkeypatch):
+    monkeypatch.setitem(CLOCKS, "cpu", itertools.count(step=10.0).__next__)  # 10 s at each look
+    metrics = train_generate(tiny(steps=None, minutes=5.0, clock="cpu"), tmp_path, pictures=squares, quiet=True)
+    assert metrics["minutes"] >= 5
+    assert metrics["steps"] < 40

@@ -1,6 +1,7 @@
 """Translators: pairs, networks, losses, and short real trainings on coloured squares."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from epee.train.health import Limits
 from epee.train.networks.patch_discriminator import PatchConfig, PatchDiscriminator
 from epee.train.networks.translator import Translator, TranslatorConfig
 from epee.train.pairs import CropPairs, open_sides
+from epee.train.schedule import CLOCKS
 from epee.train.translate import train_translate
 from epee.train.translate_presets import NETWORKS, TranslateConfig, network_of
 
@@ -267,3 +269,10 @@ def test_json_is_the_final_metrics_and_a_resume_goes_on(data, tmp_path, capfd):
     assert main([*words, "--resume", "--steps", "3"]) == 0
     assert main([*words, "--resume", "--size", "24"]) == 1
     assert "--resume: size: got 24, expected 16" in capfd.readouterr().err
+
+
+def test_minutes_may_be_of_processor_time(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(CLOCKS, "cpu", itertools.count(step=10.0).__next__)  # 10 s at each look
+    metrics = train_translate(tiny(steps=None, minutes=5.0, clock="cpu"), tmp_path, quiet=True)
+    assert metrics["minutes"] >= 5
+    assert metrics["steps"] < 40
