@@ -13,6 +13,8 @@ from .onnx_file import DTYPES, Node
 Array = NDArray[Any]
 MOVING = ("Cast", "Transpose")
 """What may be done to a frame before the network."""
+FLAT = ("Add", "Concat", "Gather", "Gemm", "MatMul", "Mul", "Reshape", "Sigmoid", "Sub", "Tanh", "Unsqueeze")
+"""What may be done before it to vectors and numbers: a latent, a label, a state. They are small."""
 
 
 def compute(node: Node, values: Mapping[str, Array]) -> Array:
@@ -52,6 +54,31 @@ def _clip(node: Node, x: Array, low: Array | None = None, high: Array | None = N
     return x if high is None else np.minimum(x, high)
 
 
+def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
+    get = node.attributes.get
+    a, b = a.T if get("transA", 0) else a, b.T if get("transB", 0) else b
+    product = get("alpha", 1.0) * (a @ b)
+    return (product if c is None else product + get("beta", 1.0) * c).astype(a.dtype, copy=False)
+
+
+def _reshape(node: Node, x: Array, shape: Array) -> Array:
+    kept = not node.attributes.get("allowzero", 0)
+    return x.reshape([x.shape[i] if size == 0 and kept else size for i, size in enumerate(shape.tolist())])
+
+
+def _mean(node: Node, x: Array, axes: Array | None = None) -> Array:
+    """Axes are an input since operator set 18, an attribute before; none are all."""
+    given = node.attributes.get("axes") if axes is None else axes.tolist()
+    if not given and node.attributes.get("noop_with_empty_axes", 0):
+        return x
+    mean = x.mean(tuple(given) if given else None, keepdims=bool(node.attributes.get("keepdims", 1)), dtype=x.dtype)
+    return np.asarray(mean)
+
+
+def _sigmoid(node: Node, x: Array) -> Array:
+    return (0.5 * (1.0 + np.tanh(0.5 * x))).astype(x.dtype, copy=False)
+
+
 def _axes(node: Node, axes: Array | None) -> tuple[int, ...]:
     """An input since operator set 13, an attribute before."""
     return tuple(node.attributes["axes"] if axes is None else axes.tolist())
@@ -70,5 +97,13 @@ STEPS: dict[str, Callable[..., Array]] = {
     "Sub": lambda node, a, b: a - b,
     "Mul": lambda node, a, b: a * b,
     "Div": lambda node, a, b: a / b,
+    "Concat": lambda node, *parts: np.concatenate(parts, node.attributes["axis"]),
+    "Gather": lambda node, x, ids: x.take(ids, node.attributes.get("axis", 0)),
+    "Gemm": _gemm,
+    "MatMul": lambda node, a, b: a @ b,
+    "ReduceMean": _mean,
+    "Reshape": _reshape,
+    "Sigmoid": _sigmoid,
+    "Tanh": lambda node, x: np.tanh(x),
 }
 """Operator -> what computes it. Resize: only where `is_repeat`. Div: only of floats."""

@@ -72,7 +72,8 @@ class NcnnSession(AtOnce):
             raise BackendError(f"backend '{NAME}:{self.device}'", got="no such device",
                                expected="one of " + ", ".join(DEVICES))
         graph = onnx_file.read(bundle.file(variant))
-        self._cut, self._weights = cut(graph), graph.weights
+        flat = [spec.name for spec in bundle.manifest.inputs if len(spec.shape) < 4]
+        self._cut, self._weights = cut(graph, flat), graph.weights
         self._ncnn = ncnn
         self._net: Any = _load(ncnn, self._cut, options)
         less = [option for option in FLOAT16 if getattr(self._net.opt, option, False)]

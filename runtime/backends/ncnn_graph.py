@@ -1,13 +1,14 @@
 """An ONNX graph cut in three for ncnn: numpy steps before, ncnn's layers, numpy steps after.
 
-ncnn knows no batch, no bytes and no class ids: it gets (C, H, W) float32 and gives such. What is written here are its
+ncnn knows no batch, no bytes and no class ids: it gets (C, H, W) float32 and gives such. What a latent, a label and a
+state go through before they are a map is numpy's, too. What is written here are its
 own two files, a text of layers and the weights behind one another, so that no converter is needed on the device.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -54,19 +55,26 @@ class Layer:
     weights: bytes = b""
 
 
-def cut(graph: Graph) -> Cut:
+def cut(graph: Graph, flat: Collection[str] = ()) -> Cut:
     """Sorts the nodes into the three parts and writes the middle one for ncnn.
+
+    Args:
+        graph: of a bundle.
+        flat: its inputs that are no maps: (N,) or (N, n).
 
     Raises:
         Unsupported: a node that neither ncnn nor numpy computes here, named.
     """
-    found, layers = Cut(), []
+    found, layers, flat = Cut(), [], set(flat)
     where = dict.fromkeys(graph.inputs, BEFORE)
     for node in graph.nodes:
-        fed = {where[name] for name in node.inputs if name in where}
+        tensors = [name for name in node.inputs if name in where]
+        fed = {where[name] for name in tensors}
         layer = None
-        if fed == {BEFORE} and node.op in outside.MOVING:
+        if fed == {BEFORE} and (node.op in outside.MOVING or (node.op in outside.FLAT and flat.issuperset(tensors))):
             part = BEFORE
+            if flat.issuperset(tensors) and not _to_map(node, graph):
+                flat.update(node.outputs)
         elif AFTER not in fed and (layer := _layer(node, graph)) is not None:
             part = INSIDE
         elif _is_step(node, graph):
@@ -109,6 +117,12 @@ def _write(found: Cut, layers: list[Layer]) -> None:
 def _line(layer: Layer, number: int, inputs: list[str], outputs: list[str]) -> str:
     parameters = [f"{key}={value}" for key, value in layer.parameters.items()]
     return " ".join([layer.kind, f"l{number}", str(len(inputs)), str(len(outputs)), *inputs, *outputs, *parameters])
+
+
+def _to_map(node: Node, graph: Graph) -> bool:
+    """Whether a flat tensor becomes (N, C, H, W)."""
+    shape = graph.weights.get(node.inputs[1]) if node.op == "Reshape" else None
+    return shape is not None and shape.size == 4
 
 
 def _is_step(node: Node, graph: Graph) -> bool:

@@ -25,27 +25,41 @@ def weights(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def bundle_of(folder: Path, nodes: Sequence[Any], initial: dict[str, np.ndarray], channels: int, hw: Sequence[int],
-              pixel: bool = False) -> Bundle:
-    """A bundle whose graph takes `x` (N, 4, 15, 21), or as a picture (N, 15, 21, 3), and gives `y`."""
-    kinds = onnx.TensorProto
-    kind, dtype = (kinds.UINT8, "uint8") if pixel else (kinds.FLOAT, "float32")
-    shapes = ((*HW, 3), (*hw, channels)) if pixel else ((4, *HW), (channels, *hw))
-    graph = onnx.helper.make_graph(
-        list(nodes), "test", [onnx.helper.make_tensor_value_info("x", kind, ["N", *shapes[0]])],
-        [onnx.helper.make_tensor_value_info("y", kind, ["N", *shapes[1]])],
-        [onnx.numpy_helper.from_array(array, name) for name, array in initial.items()])
+Tensors = dict[str, tuple[str, tuple[int, ...]]]
+"""Name -> dtype and shape without the batch."""
+
+
+def written(folder: Path, nodes: Sequence[Any], initial: dict[str, np.ndarray], takes: Tensors, gives: Tensors,
+            layout: str = "NCHW") -> Bundle:
+    """A bundle of a graph with these inputs and outputs."""
+    def infos(tensors: Tensors) -> list[Any]:
+        return [onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ["N", *shape])
+            for name, (dtype, shape) in tensors.items()]
+
+    def specs(tensors: Tensors) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(name, (None, *shape), dtype, layout if len(shape) == 3 else "")
+                     for name, (dtype, shape) in tensors.items())
+
+    graph = onnx.helper.make_graph(list(nodes), "test", infos(takes), infos(gives),
+                                   [onnx.numpy_helper.from_array(array, name) for name, array in initial.items()])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
-    specs = [TensorSpec(name, (None, *shape), dtype, "NHWC" if pixel else "NCHW")
-             for name, shape in zip("xy", shapes, strict=True)]
     with writing(folder / "one.epee") as temporary:
         file = temporary / "fp32.onnx"
         onnx.save(model, file)
         variant = Variant("fp32", file.name, "onnx", "fp32", sha256(file), file.stat().st_size)
-        goldens = {spec.name: np.zeros([1, *spec.shape[1:]], spec.dtype) for spec in specs}
-        save(temporary, Manifest("one", "enhance", (specs[0],), (specs[1],), (variant,)), goldens)
+        goldens = {name: np.zeros([1, *shape], dtype) for name, (dtype, shape) in (takes | gives).items()}
+        save(temporary, Manifest("one", "enhance", specs(takes), specs(gives), (variant,)), goldens)
     return Bundle.open(folder / "one.epee")
+
+
+def bundle_of(folder: Path, nodes: Sequence[Any], initial: dict[str, np.ndarray], channels: int, hw: Sequence[int],
+              pixel: bool = False) -> Bundle:
+    """A bundle whose graph takes `x` (N, 4, 15, 21), or as a picture (N, 15, 21, 3), and gives `y`."""
+    if pixel:
+        return written(folder, nodes, initial, {"x": ("uint8", (*HW, 3))}, {"y": ("uint8", (*hw, channels))}, "NHWC")
+    return written(folder, nodes, initial, {"x": ("float32", (4, *HW))}, {"y": ("float32", (channels, *hw))})
 
 
 def both(bundle: Bundle, x: np.ndarray) -> list[np.ndarray]:
@@ -111,6 +125,34 @@ def test_pictures_come_out_as_bytes(tmp_path: Path) -> None:
     assert got.dtype == np.uint8
     assert np.abs(got.astype(int) - want).max() <= 1
     assert (got == want).mean() > 0.999
+
+
+def test_latents_labels_and_states_go_through_numpy_until_they_are_maps(tmp_path: Path) -> None:
+    """What a generator's graph begins with, a state that is carried on beside it, and a mean at the end."""
+    pytest.importorskip("onnxruntime")
+    nodes = [node("Unsqueeze", ["truncation", "one"], ["t"]), node("Mul", ["z", "t"], ["short"]),
+             node("Gather", ["table", "label"], ["embedded"], axis=0),
+             node("Concat", ["short", "embedded"], ["both"], axis=1),
+             node("Gemm", ["both", "w", "b"], ["line"], transB=1, alpha=0.5),
+             node("MatMul", ["both", "turn"], ["turned"]), node("Sigmoid", ["turned"], ["gate"]),
+             node("Tanh", ["turned"], ["new"]), node("Sub", ["gate", "new"], ["next"]),
+             node("Reshape", ["line", "shape"], ["map"]), node("Relu", ["map"], ["r"]),
+             node("Conv", ["r", "k"], ["c"], pads=[1] * 4), node("Add", ["c", "map"], ["sum"]),
+             node("ReduceMean", ["sum", "places"], ["y"], keepdims=0)]
+    initial = {"one": np.array([1]), "table": weights(3, 2), "w": weights(4 * 3 * 5, 8), "b": weights(4 * 3 * 5),
+               "turn": weights(8, 3), "shape": np.array([0, 4, 3, 5]), "k": weights(4, 4, 3, 3),
+               "places": np.array([2, 3])}
+    takes: Tensors = {"z": ("float32", (6,)), "truncation": ("float32", ()), "label": ("int64", ())}
+    bundle = written(tmp_path, nodes, initial, takes, {"y": ("float32", (4,)), "next": ("float32", (3,))})
+    feeds = {"z": weights(5, 6), "truncation": np.linspace(0.2, 1, 5, dtype=np.float32),
+             "label": np.array([0, 2, 1, 1, 0])}
+    answers = []
+    for backend in ("ncnn", "onnxruntime"):
+        with open_session(bundle, backend, "fp32", threads=1) as session:
+            answers.append(session.run(feeds))
+    for name in ("y", "next"):
+        assert answers[0][name].dtype == np.float32
+        np.testing.assert_allclose(answers[0][name], answers[1][name], rtol=1e-4, atol=1e-4)
 
 
 def test_a_node_without_a_layer_is_named(tmp_path: Path) -> None:
