@@ -13,7 +13,6 @@ from torch import Tensor
 from ..runtime.errors import DataError, TrainingError
 from ..runtime.manifest import Fit
 from . import checkpoint
-from .animate_presets import AnimateConfig
 from .clips import ClipBatches, Clips, open_clips
 from .config import save_config
 from .course import Course, chance, ema_decay
@@ -25,6 +24,7 @@ from .metrics import Journal, Progress
 from .motion_pictures import draw_clips, motion_of, save_motion, watched_noise
 from .networks.animator import Animator, ClipMaker
 from .networks.clip_discriminator import ClipDiscriminator
+from .presets.animate import AnimateConfig
 from .schedule import Budget, cosine
 from .state import PairState
 from .watch import REFERENCE, Watch

@@ -19,13 +19,13 @@ from .course import Course
 from .crops import Crops, Pair, whole
 from .degrade import resize
 from .devices import pick_device, use_bf16
-from .enhance_presets import EnhanceConfig
 from .enhance_steps import adversarial_step, pixel_step
 from .gan_losses import LOSSES
 from .grids import forget_after, keep_picture
 from .metrics import Journal, Progress
 from .networks.unet_discriminator import UNetDiscriminator
 from .networks.upscaler import Upscaler
+from .presets.enhance import EnhanceConfig
 from .scenes import Scenes, open_scenes
 from .schedule import Budget, cosine
 from .state import PairState, misfit

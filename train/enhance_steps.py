@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .enhance_presets import EnhanceConfig
 from .gan import computing, descend
 from .gan_losses import LOSSES
+from .presets.enhance import EnhanceConfig
 from .state import PairState
 
 

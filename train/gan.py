@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from .devices import use_bf16
 from .diffaug import DiffAugment
-from .game import MakerConfig
 from .gan_losses import LOSSES, AdversarialLoss, between, one_centred, zero_centred
+from .presets.game import MakerConfig
 from .state import PairState
 
 

@@ -21,11 +21,11 @@ from .data import Order
 from .devices import pick_device, use_bf16
 from .gan import gan_step
 from .gan_losses import LOSSES
-from .generate_presets import GenerateConfig
 from .grids import FixedLatents, draw_grid, fixed_latents, forget_after, keep_picture, save_video, to_floats
 from .metrics import Journal, Progress
 from .networks.discriminator import Discriminator, Encoder
 from .networks.generator import Generator
+from .presets.generate import GenerateConfig
 from .schedule import Budget, cosine
 from .state import PairState
 from .vae import vae_step

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..runtime.errors import EpeeError, TrainingError, need
+from .commands.options import started_processes
 from .devices import pick_device
-from .options import started_processes
 
 T = TypeVar("T")
 

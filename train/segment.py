@@ -27,7 +27,7 @@ from .losses import class_weights
 from .metrics import Journal, Progress, evaluate, predict, save_grid
 from .networks.segmenter import Segmenter
 from .objective import Objective
-from .presets import SegmentConfig
+from .presets.segment import SegmentConfig
 from .processes import Processes, alone
 from .schedule import Clock, Interrupt, Schedule
 from .segment_steps import Teaching, train_step

@@ -13,7 +13,7 @@ from .adversary import Adversary, Shown
 from .devices import use_bf16
 from .metrics import to_input
 from .objective import Objective
-from .presets import SegmentConfig
+from .presets.segment import SegmentConfig
 from .processes import Processes
 from .pseudo import Answers, ask, pseudo_term
 from .shares import Gathered, mean_values, share_of

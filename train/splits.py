@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..runtime.dataset import Dataset, FolderDataset, open_dataset
 from ..runtime.errors import DataError
 from .data import Chosen, Joined, Remembered
-from .presets import SegmentConfig
+from .presets.segment import SegmentConfig
 
 VAL = "val"
 

@@ -23,9 +23,9 @@ from .metrics import Journal, Progress
 from .networks.patch_discriminator import PatchDiscriminator
 from .networks.translator import Translator
 from .pairs import CropPairs, Image, Sides, centre, open_sides
+from .presets.translate import TranslateConfig
 from .schedule import Budget, cosine
 from .state import PairState
-from .translate_presets import TranslateConfig
 from .translate_steps import paired_step, pixel_step, signed, unpaired_step
 from .watch import Watch
 

@@ -15,8 +15,8 @@ from .contrast import patch_contrast
 from .gan import computing, descend
 from .gan_losses import LOSSES, zero_centred
 from .losses import feature_matching
+from .presets.translate import TranslateConfig
 from .state import PairState
-from .translate_presets import TranslateConfig
 
 
 def pixel_step(state: PairState, x: Tensor, y: Tensor) -> dict[str, float]:

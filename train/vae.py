@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .gan import computing
-from .generate_presets import GenerateConfig
 from .losses import evidence
+from .presets.generate import GenerateConfig
 from .state import PairState
 
 

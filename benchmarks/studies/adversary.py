@@ -36,7 +36,7 @@ import torch
 from ...runtime.cli import parse_size
 from ...runtime.errors import ConfigError, near
 from ...train.adversary import FORMS, form_of
-from ...train.presets import check_preset
+from ...train.presets.segment import check_preset
 from ...train.pseudo import PseudoConfig
 from . import ledger
 from .adversary_runs import ADVERSARY, ARMS, PLAIN, UNLABELLED, Run, Study, trial_of

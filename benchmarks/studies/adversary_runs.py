@@ -19,7 +19,7 @@ from ...train import checkpoint
 from ...train.adversary import AdversaryConfig, form_of
 from ...train.devices import pick_device
 from ...train.metrics import predict
-from ...train.presets import NETWORKS, RECIPES, UNSEEN, SegmentConfig
+from ...train.presets.segment import NETWORKS, RECIPES, UNSEEN, SegmentConfig
 from ...train.pseudo import PseudoConfig
 from ...train.segment import train_segment
 from . import boundaries

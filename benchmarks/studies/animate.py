@@ -36,8 +36,8 @@ from ...runtime.model import Model
 from ...runtime.quality.distances import frechet
 from ...train import checkpoint
 from ...train.animate import train_animate
-from ...train.animate_presets import AnimateConfig, networks_of
 from ...train.clips import Clips
+from ...train.presets.animate import AnimateConfig, networks_of
 from . import ledger
 from .bouncing import FRAMES, SIZE, Images, Regressor, fly, frozen, shuffled, train_regressor, velocities
 

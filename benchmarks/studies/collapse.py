@@ -24,7 +24,7 @@ import numpy as np
 from ...runtime.cli import DONE, FAILED
 from ...runtime.picture_sets import ArrayPictures, open_pictures
 from ...train.generate import train_generate
-from ...train.generate_presets import GenerateConfig
+from ...train.presets.generate import GenerateConfig
 from . import ledger
 
 SIZE = 32

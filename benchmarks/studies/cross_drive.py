@@ -23,7 +23,7 @@ from typing import Any
 from ...runtime.cli import parse_size
 from ...runtime.errors import ConfigError, near
 from ...train import checkpoint
-from ...train.presets import NETWORKS, RECIPES, UNSEEN, SegmentConfig
+from ...train.presets.segment import NETWORKS, RECIPES, UNSEEN, SegmentConfig
 from ...train.segment import train_segment
 from ...train.splits import open_splits
 from . import ledger

@@ -34,7 +34,7 @@ from ...train.checks import check_name
 from ...train.comparisons import answers, mean_psnr, rows
 from ...train.degrade import DAMAGES, jpeg
 from ...train.enhance import train_enhance
-from ...train.enhance_presets import EnhanceConfig, network_of
+from ...train.presets.enhance import EnhanceConfig, network_of
 from ...train.scenes import open_scenes
 from . import ledger
 

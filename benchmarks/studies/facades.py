@@ -30,11 +30,11 @@ from ...train import checkpoint
 from ...train.comparisons import answers, rows
 from ...train.metrics import evaluate
 from ...train.pairs import Image, open_sides
-from ...train.presets import NETWORKS, RECIPES, SegmentConfig
+from ...train.presets.segment import NETWORKS, RECIPES, SegmentConfig
+from ...train.presets.translate import TranslateConfig
+from ...train.presets.translate import network_of as translator_of
 from ...train.segment import FIT, train_segment
 from ...train.translate import train_translate
-from ...train.translate_presets import TranslateConfig
-from ...train.translate_presets import network_of as translator_of
 from . import ledger
 from .sliced import Slicer, distance, ratio
 

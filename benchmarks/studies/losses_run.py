@@ -16,7 +16,7 @@ from ...runtime.quality.extractor import open_extractor
 from ...runtime.quality.scoring import Judge
 from ...train import checkpoint
 from ...train.generate import train_generate
-from ...train.generate_presets import GenerateConfig
+from ...train.presets.generate import GenerateConfig
 from ...train.scoring import pictures_of, scoring
 from .ledger import append
 from .losses import Job

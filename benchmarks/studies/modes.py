@@ -31,8 +31,8 @@ from ...runtime.errors import TrainingError
 from ...train import checkpoint
 from ...train.diffaug import DiffAugment
 from ...train.generate import train_generate
-from ...train.generate_presets import GenerateConfig, networks_of
 from ...train.networks.generator import Generator
+from ...train.presets.generate import GenerateConfig, networks_of
 from ...train.scoring import pictures_of
 from . import ledger
 from .ledger import append, line_of

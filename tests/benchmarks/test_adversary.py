@@ -15,7 +15,7 @@ from epee.benchmarks.studies.ledger import append, lines
 from epee.runtime.dataset import open_dataset
 from epee.runtime.errors import ConfigError, DataError
 from epee.train.adversary import FORMS
-from epee.train.presets import NETWORKS
+from epee.train.presets.segment import NETWORKS
 
 FOLDS = ("a_", "b_", "c_")
 

@@ -6,7 +6,7 @@ import pytest
 from epee.benchmarks.studies import cross_drive
 from epee.benchmarks.studies.cross_drive import Study, table
 from epee.benchmarks.studies.ledger import lines, pooled
-from epee.train.presets import NETWORKS
+from epee.train.presets.segment import NETWORKS
 from epee.train.splits import open_splits
 
 FOLDS = ("a_", "b_", "c_")

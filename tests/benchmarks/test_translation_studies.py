@@ -92,8 +92,8 @@ def test_the_plain_way_is_pillows():
 
 
 def test_a_run_that_is_whole_is_not_trained_again(tmp_path, monkeypatch):
-    from epee.train.enhance_presets import EnhanceConfig
     from epee.train.networks.upscaler import UpscalerConfig
+    from epee.train.presets.enhance import EnhanceConfig
 
     rng = np.random.default_rng(0)
     for i in range(3):

@@ -32,10 +32,10 @@ from epee.benchmarks.studies.stacks import (  # noqa: E402
 from epee.runtime.picture_sets import ArrayPictures, open_pictures  # noqa: E402
 from epee.runtime.quality.extractor import open_extractor  # noqa: E402
 from epee.train.generate import train_generate  # noqa: E402
-from epee.train.generate_presets import GenerateConfig  # noqa: E402
 from epee.train.health import Limits  # noqa: E402
 from epee.train.networks.discriminator import DiscriminatorConfig  # noqa: E402
 from epee.train.networks.generator import GeneratorConfig  # noqa: E402
+from epee.train.presets.generate import GenerateConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from epee.runtime.picture_sets import ArrayPictures
 from epee.train.diffaug import DiffAugment
-from epee.train.generate_presets import GenerateConfig
 from epee.train.health import Limits
 from epee.train.networks.discriminator import DiscriminatorConfig
 from epee.train.networks.generator import GeneratorConfig
+from epee.train.presets.generate import GenerateConfig
 
 
 @pytest.fixture(scope="session")

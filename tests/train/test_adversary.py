@@ -13,7 +13,7 @@ from epee.train.losses import feature_matching, pseudo_cross_entropy, soft_label
 from epee.train.networks.label_discriminator import LabelDiscriminator, LabelDiscriminatorConfig
 from epee.train.networks.segmenter import Segmenter, SegmenterConfig
 from epee.train.objective import Objective, Terms
-from epee.train.presets import SegmentConfig
+from epee.train.presets.segment import SegmentConfig
 from epee.train.pseudo import Answers, PseudoConfig
 from epee.train.segment import train_segment
 from torch.nn import functional as F

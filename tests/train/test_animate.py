@@ -15,7 +15,6 @@ from epee.runtime.cli import main
 from epee.runtime.errors import ConfigError, DataError, TrainingError
 from epee.train import animate, checkpoint
 from epee.train.animate import train_animate
-from epee.train.animate_presets import AnimateConfig, networks_of
 from epee.train.clips import ClipBatches, Clips, cut, open_clips
 from epee.train.gan_losses import zero_centred
 from epee.train.health import Limits
@@ -24,6 +23,7 @@ from epee.train.networks.animator import Animator, AnimatorConfig, Motion
 from epee.train.networks.clip_discriminator import ClipDiscriminator, ClipDiscriminatorConfig
 from epee.train.networks.discriminator import DiscriminatorConfig
 from epee.train.networks.generator import GeneratorConfig
+from epee.train.presets.animate import AnimateConfig, networks_of
 from epee.train.schedule import CLOCKS
 
 FRAMES = 4

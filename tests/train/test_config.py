@@ -4,7 +4,7 @@ import pytest
 from epee.runtime.errors import ConfigError
 from epee.runtime.settings import from_dict
 from epee.train.config import read_toml, to_toml
-from epee.train.presets import NETWORKS, SegmentConfig, check_preset
+from epee.train.presets.segment import NETWORKS, SegmentConfig, check_preset
 
 
 def test_a_configuration_survives_toml(tmp_path):

@@ -18,9 +18,9 @@ from epee.train.comparisons import answers, mean_psnr, rows
 from epee.train.crops import Crops, whole
 from epee.train.degrade import DAMAGES, Damage, degrade, parse_damage, resize
 from epee.train.enhance import train_enhance
-from epee.train.enhance_presets import NETWORKS, EnhanceConfig, network_of
 from epee.train.networks.unet_discriminator import UNetConfig, UNetDiscriminator
 from epee.train.networks.upscaler import Upscaler, UpscalerConfig
+from epee.train.presets.enhance import NETWORKS, EnhanceConfig, network_of
 from epee.train.scenes import open_scenes
 from epee.train.schedule import CLOCKS
 

@@ -75,12 +75,12 @@ def test_a_resume_with_other_settings_is_refused(run, capsys, words, message):
 
 
 def test_a_collapse_ends_with_status_3_and_a_sentence(data, tmp_path, capsys, monkeypatch):
-    from epee.train import generate_presets
     from epee.train.health import Limits
+    from epee.train.presets import generate
 
-    real = generate_presets.GenerateConfig
+    real = generate.GenerateConfig
     strict = Limits(every=1, patience=2, grace_images=0, diversity=50.0, rollbacks=1)
-    monkeypatch.setattr(generate_presets, "GenerateConfig", lambda **fields: real(**fields, limits=strict))
+    monkeypatch.setattr(generate, "GenerateConfig", lambda **fields: real(**fields, limits=strict))
     assert command("--data", data, "--steps", 9, "--batch", 4, "--out", tmp_path / "run") == 3
     assert "given up at step 4: collapsed: generated pictures differ" in capsys.readouterr().out
 

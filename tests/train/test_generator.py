@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 from epee.runtime.errors import ConfigError
-from epee.train.generate_presets import networks_of
 from epee.train.networks.discriminator import Discriminator, DiscriminatorConfig, Encoder
 from epee.train.networks.generator import Generator, GeneratorConfig
+from epee.train.presets.generate import networks_of
 
 TINY = {"channels": (12, 8, 6, 4), "convolutions": (2, 1, 1, 1)}
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from epee.runtime.errors import ConfigError
-from epee.train.options import rates_of
+from epee.train.commands.options import rates_of
 
 
 def test_a_rate_alone_falls_to_its_share_and_two_are_taken_as_they_are():
@@ -20,7 +20,7 @@ def test_what_is_no_rate_is_refused(text):
 def test_rates_reach_the_training(tmp_path):
     from epee.runtime.cli import main
     from epee.train.config import read_toml
-    from epee.train.generate_presets import GenerateConfig
+    from epee.train.presets.generate import GenerateConfig
 
     rng = np.random.default_rng(0)
     for i in range(16):
@@ -32,7 +32,7 @@ def test_rates_reach_the_training(tmp_path):
 
 
 def test_the_penalty_follows_the_size():
-    from epee.train.generate_presets import GenerateConfig
+    from epee.train.presets.generate import GenerateConfig
 
     gammas = [GenerateConfig(data="d", steps=1, size=size).resolved_gamma for size in (32, 64)]
     assert gammas == pytest.approx([0.2, 1.6])

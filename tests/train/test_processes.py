@@ -18,7 +18,7 @@ from epee.train.augment import Augment
 from epee.train.config import save_config
 from epee.train.networks.segmenter import SegmenterConfig
 from epee.train.objective import Terms
-from epee.train.presets import SegmentConfig
+from epee.train.presets.segment import SegmentConfig
 from epee.train.pseudo import PseudoConfig
 from epee.train.segment import train_segment
 
@@ -147,7 +147,7 @@ from pathlib import Path
 from epee.runtime.errors import EpeeError, TrainingError
 from epee.train import segment
 from epee.train.config import read_toml
-from epee.train.presets import SegmentConfig
+from epee.train.presets.segment import SegmentConfig
 from epee.train.processes import joined
 
 def fails():

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from epee.runtime.errors import ConfigError
 from epee.train.adversary import FORMS
-from epee.train.presets import NETWORKS, RECIPES
-from epee.train.segment_command import _configuration, arguments
+from epee.train.commands.segment import _configuration, arguments
+from epee.train.presets.segment import NETWORKS, RECIPES
 
 
 def configured(*words):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from epee.train.networks.segmenter import Segmenter, SegmenterConfig
-from epee.train.presets import NETWORKS
+from epee.train.presets.segment import NETWORKS
 
 SIZES = {"nano": 1_500_000, "small": 1_500_000, "teacher": 5_000_000}
 

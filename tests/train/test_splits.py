@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from epee.runtime.errors import DataError
-from epee.train.presets import SegmentConfig
+from epee.train.presets.segment import SegmentConfig
 from epee.train.splits import open_splits
 
 

@@ -17,8 +17,8 @@ from epee.train import checkpoint, generate
 from epee.train.config import read_toml
 from epee.train.gan_losses import LOSSES
 from epee.train.generate import train_generate
-from epee.train.generate_presets import GenerateConfig
 from epee.train.grids import to_bytes
+from epee.train.presets.generate import GenerateConfig
 from epee.train.schedule import CLOCKS
 
 
@@ -198,7 +198,7 @@ from pathlib import Path
 import numpy as np
 from epee.runtime.errors import TrainingError
 from epee.train.generate import train_generate
-from epee.train.generate_presets import GenerateConfig
+from epee.train.presets.generate import GenerateConfig
 from epee.train.networks.discriminator import DiscriminatorConfig
 from epee.train.networks.generator import GeneratorConfig
 from epee.runtime.picture_sets import ArrayPictures

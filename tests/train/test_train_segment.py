@@ -18,7 +18,7 @@ from epee.train import checkpoint, schedule, segment
 from epee.train.augment import Augment
 from epee.train.networks.segmenter import SegmenterConfig
 from epee.train.objective import Terms
-from epee.train.presets import SegmentConfig
+from epee.train.presets.segment import SegmentConfig
 from epee.train.segment import train_segment
 
 TINY = SegmenterConfig(classes=2, stem=8, quarter=8, eighth=16, sixteenth=16, dilations=(1, 2), decode8=16, decode4=8)

@@ -20,9 +20,9 @@ from epee.train.health import Limits
 from epee.train.networks.patch_discriminator import PatchConfig, PatchDiscriminator
 from epee.train.networks.translator import Translator, TranslatorConfig
 from epee.train.pairs import CropPairs, open_sides
+from epee.train.presets.translate import NETWORKS, TranslateConfig, network_of
 from epee.train.schedule import CLOCKS
 from epee.train.translate import train_translate
-from epee.train.translate_presets import NETWORKS, TranslateConfig, network_of
 
 SMALL = TranslatorConfig(channels=(8, 16), blocks=1)
 

@@ -12,7 +12,7 @@ from epee.runtime.errors import ConfigError, DataError
 from epee.runtime.manifest import Fit
 from epee.train.augment import Augment
 from epee.train.networks.segmenter import Segmenter, SegmenterConfig
-from epee.train.presets import SegmentConfig
+from epee.train.presets.segment import SegmentConfig
 from epee.train.pseudo import CELL, PseudoConfig, ask, pseudo_term, rectangle
 from epee.train.segment import train_segment
 from epee.train.unlabelled import Unlabelled, UnlabelledViews, Views, open_unlabelled

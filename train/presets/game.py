@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..runtime.errors import ConfigError
-from .checks import check_budget, check_least, check_name
-from .diffaug import DiffAugment
-from .gan_losses import LOSSES
-from .health import Limits
-from .schedule import CLOCKS
+from ...runtime.errors import ConfigError
+from ..checks import check_budget, check_least, check_name
+from ..diffaug import DiffAugment
+from ..gan_losses import LOSSES
+from ..health import Limits
+from ..schedule import CLOCKS
 
 ENDS = ("both", "real")
 SIZES = (8, 16, 32, 64, 128)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError
-from .checks import check_name, check_share
-from .degrade import Damage
+from ...runtime.errors import ConfigError
+from ..checks import check_name, check_share
+from ..degrade import Damage
+from ..health import Limits
+from ..networks.unet_discriminator import UNetConfig
+from ..networks.upscaler import UpscalerConfig
 from .game import GameConfig
-from .health import Limits
-from .networks.unet_discriminator import UNetConfig
-from .networks.upscaler import UpscalerConfig
 
 SCALES, CELLS = (1, 2, 3, 4), (1, 2, 4)
 

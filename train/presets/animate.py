@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import generate_presets
-from .checks import check_least
-from .diffaug import DiffAugment
+from ..checks import check_least
+from ..diffaug import DiffAugment
+from ..networks.animator import AnimatorConfig
+from ..networks.clip_discriminator import ClipDiscriminatorConfig
+from . import generate
 from .game import MakerConfig
-from .networks.animator import AnimatorConfig
-from .networks.clip_discriminator import ClipDiscriminatorConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,5 +53,5 @@ def networks_of(preset: str, size: int, frames: int) -> tuple[AnimatorConfig, Cl
     Raises:
         ConfigError: there is no such preset, or not at this size.
     """
-    generator, discriminator = generate_presets.networks_of(preset, size)
+    generator, discriminator = generate.networks_of(preset, size)
     return AnimatorConfig(generator), ClipDiscriminatorConfig(frames, discriminator, discriminator)

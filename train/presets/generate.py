@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError
-from .checks import check_name
+from ...runtime.errors import ConfigError
+from ..checks import check_name
+from ..networks.discriminator import DiscriminatorConfig
+from ..networks.generator import GeneratorConfig
 from .game import MakerConfig
-from .networks.discriminator import DiscriminatorConfig
-from .networks.generator import GeneratorConfig
 
 METHODS = ("gan", "vae")
 

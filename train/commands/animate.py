@@ -7,8 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import Report
-from ..runtime.errors import ConfigError
+from ...runtime.cli import Report
+from ...runtime.errors import ConfigError
 from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 FIELDS = ("data", "preset", "loss", "size", "crop", "batch", "gamma", "penalised", "seed")
@@ -42,7 +42,7 @@ def arguments(animate: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training collapsed or diverged and was given up."""
     need_training()
-    from .animate import train_animate
+    from ..animate import train_animate
 
     config, out = _configuration(args)
     metrics = train_animate(config, out, resume=args.resume)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .animate_presets import AnimateConfig, networks_of
+    from ..presets.animate import AnimateConfig, networks_of
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     given |= rates_of(args.learning_rate, 0.25)

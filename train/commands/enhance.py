@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import Report
-from ..runtime.errors import ConfigError
+from ...runtime.cli import Report
+from ...runtime.errors import ConfigError
 from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 FIELDS = ("data", "val", "preset", "start", "crop", "batch", "adversarial", "adversarial_weight", "interpolation",
@@ -42,7 +42,7 @@ def arguments(enhance: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training diverged and was given up."""
     need_training()
-    from .enhance import train_enhance
+    from ..enhance import train_enhance
 
     config, out = _configuration(args)
     metrics = train_enhance(config, out, resume=args.resume)
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .degrade import parse_damage
-    from .enhance_presets import EnhanceConfig, network_of
+    from ..degrade import parse_damage
+    from ..presets.enhance import EnhanceConfig, network_of
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     if args.damage is not None:

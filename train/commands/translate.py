@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import Report
-from ..runtime.errors import ConfigError
+from ...runtime.cli import Report
+from ...runtime.errors import ConfigError
 from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 FIELDS = ("data", "target", "input", "val", "val_target", "preset", "size", "batch", "loss", "pixel_weight", "seed")
@@ -41,7 +41,7 @@ def arguments(translate: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training collapsed or diverged and was given up."""
     need_training()
-    from .translate import train_translate
+    from ..translate import train_translate
 
     config, out = _configuration(args)
     metrics = train_translate(config, out, resume=args.resume)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .translate_presets import TranslateConfig, network_of
+    from ..presets.translate import TranslateConfig, network_of
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     given |= rates_of(args.learning_rate, 0.1)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime.cli import DONE, FAILED, Report
-from ..runtime.errors import ConfigError, need
+from ...runtime.cli import DONE, FAILED, Report
+from ...runtime.errors import ConfigError, need
 
 C = TypeVar("C")
 MODULES = ("torch", "safetensors", "cv2", "tensorboard")
@@ -90,7 +90,7 @@ def resumed(cls: type[C], args: argparse.Namespace, given: Mapping[str, Any], bu
     Raises:
         ConfigError: no `--out`, or a setting that is not the run's.
     """
-    from .config import read_toml
+    from ..config import read_toml
 
     if args.out is None:
         raise ConfigError("--resume", got="no --out", do="name the run's folder with --out")

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.cli import Report
-from ..runtime.errors import ConfigError
+from ...runtime.cli import Report
+from ...runtime.errors import ConfigError
 from .options import ended, given_of, need_training, next_run, rates_of, resumed, run_options
 
 if TYPE_CHECKING:
-    from .generate import Score
-    from .generate_presets import GenerateConfig
+    from ..generate import Score
+    from ..presets.generate import GenerateConfig
 
 FIELDS = ("data", "preset", "method", "loss", "size", "subset", "half", "batch", "gamma", "penalised",
           "seed")
@@ -53,7 +53,7 @@ def arguments(generate: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """Trains; exit status 3 where the training collapsed or diverged and was given up."""
     need_training()
-    from .generate import train_generate
+    from ..generate import train_generate
 
     config, out = _configuration(args)
     with ExitStack() as opened:
@@ -67,11 +67,11 @@ def run(args: argparse.Namespace) -> Report:
 
 def _score(args: argparse.Namespace, config: GenerateConfig, opened: ExitStack) -> Score:
     """What scores the generator on the way. Raises ConfigError where the pictures would be those it learns from."""
-    from ..runtime.picture_sets import open_pictures
-    from ..runtime.quality import SHIPPED
-    from ..runtime.quality.extractor import open_extractor
-    from ..runtime.quality.scoring import Judge
-    from .scoring import scoring
+    from ...runtime.picture_sets import open_pictures
+    from ...runtime.quality import SHIPPED
+    from ...runtime.quality.extractor import open_extractor
+    from ...runtime.quality.scoring import Judge
+    from ..scoring import scoring
 
     if config.subset is None or config.subset == args.test:
         raise ConfigError("--test", got=f"'{args.test}', and --subset {config.subset or 'of all pictures'}",
@@ -82,8 +82,8 @@ def _score(args: argparse.Namespace, config: GenerateConfig, opened: ExitStack) 
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .diffaug import DiffAugment
-    from .generate_presets import GenerateConfig, networks_of
+    from ..diffaug import DiffAugment
+    from ..presets.generate import GenerateConfig, networks_of
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     if args.classes:

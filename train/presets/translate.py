@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..runtime.errors import ConfigError
-from .checks import check_least, check_multiple, check_name
-from .diffaug import DiffAugment
+from ...runtime.errors import ConfigError
+from ..checks import check_least, check_multiple, check_name
+from ..diffaug import DiffAugment
+from ..networks.patch_discriminator import PatchConfig
+from ..networks.translator import TranslatorConfig
+from ..pairs import HALVES
 from .game import GameConfig
-from .networks.patch_discriminator import PatchConfig
-from .networks.translator import TranslatorConfig
-from .pairs import HALVES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import Report, parse_size
-from ..runtime.errors import ConfigError
-from ..runtime.settings import from_dict, read_toml
+from ...runtime.cli import Report, parse_size
+from ...runtime.errors import ConfigError
+from ...runtime.settings import from_dict, read_toml
 from .options import given_of, need_training, next_run, resumed, run_options
 
 RECIPE_OPTIONS = ("batch", "accumulate", "learning_rate", "seed", "train_count", "val_count", "leave_out", "teacher")
@@ -46,8 +46,8 @@ def arguments(segment: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """Trains."""
     need_training()
-    from .processes import joined
-    from .segment import train_segment
+    from ..processes import joined
+    from ..segment import train_segment
 
     with joined() as processes:
         config, out = processes.from_first(_configuration, args)
@@ -66,8 +66,8 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .adversary import form_of
-    from .presets import BUDGETS, SegmentConfig
+    from ..adversary import form_of
+    from ..presets.segment import BUDGETS, SegmentConfig
 
     given, budget = given_of(args, RECIPE_OPTIONS), given_of(args, BUDGETS)
     if args.size:
@@ -104,8 +104,8 @@ def _merged(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _preset(name: str | None, init: str) -> dict[str, Any]:
     """Fields of a SegmentConfig: the preset's, and where weights are named, their network's unless a preset is."""
-    from .initial import load_initial
-    from .presets import FINE_TUNING, NETWORKS, RECIPES, check_preset
+    from ..initial import load_initial
+    from ..presets.segment import FINE_TUNING, NETWORKS, RECIPES, check_preset
 
     if not init:
         check_preset(name or "small")

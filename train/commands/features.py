@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cli import Report
-from ..runtime.errors import ConfigError
+from ...runtime.cli import Report
+from ...runtime.errors import ConfigError
 from .options import given_of, need_training, next_run, resumed, run_options
 
 FIELDS = ("data", "subset", "test", "half", "size", "batch", "learning_rate", "seed")
@@ -30,7 +30,7 @@ def arguments(features: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """Trains."""
     need_training()
-    from .features import train_features
+    from ..features import train_features
 
     config, out = _configuration(args)
     metrics = train_features(config, out, resume=args.resume)
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Path]:
-    from .features import FeaturesConfig
+    from ..features import FeaturesConfig
 
     given, budget = given_of(args, FIELDS), given_of(args, BUDGETS)
     if args.resume:

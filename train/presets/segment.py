@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..runtime.errors import ConfigError
-from .adversary import AdversaryConfig
-from .augment import Augment
-from .checks import check_budget, check_least, check_name
-from .networks.segmenter import SegmenterConfig
-from .objective import Terms
-from .pseudo import PseudoConfig
-from .schedule import CLOCKS
+from ...runtime.errors import ConfigError
+from ..adversary import AdversaryConfig
+from ..augment import Augment
+from ..checks import check_budget, check_least, check_name
+from ..networks.segmenter import SegmenterConfig
+from ..objective import Terms
+from ..pseudo import PseudoConfig
+from ..schedule import CLOCKS
 
 BUDGETS = ("epochs", "steps", "minutes")
 """Fields of SegmentConfig of which one is the budget."""

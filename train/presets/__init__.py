@@ -1,0 +1,1 @@
+"""Configurations of the trainings, and the named ones."""
