@@ -18,6 +18,9 @@ from ..runtime.errors import need
 
 MOVES = ("DepthToSpace", "Transpose", "Reshape", "Squeeze", "Unsqueeze")
 """Operators that take values somewhere else and leave them as they are."""
+TAILS = (["Cast", "Round", "Clip"], ["Cast", "Clip", "Round"], ["Cast", "Round"])
+"""What else a tail does, from its end. Without a clip values keep within bytes by themselves (a tanh): a cast of what
+does not is undefined."""
 LARGEST = 255.0
 
 
@@ -40,7 +43,7 @@ def _rewritten(model: Any, output: str) -> bool:
         chain.append(node)
         at = node.input[0]
     kinds = [node.op_type for node in chain]
-    if sorted(kind for kind in kinds if kind not in MOVES) != ["Cast", "Clip", "Round"] or kinds[0] != "Cast":
+    if [kind for kind in kinds if kind not in MOVES] not in TAILS or kinds[0] != "Cast":
         return False
     scale, zero = f"{output}_scale", f"{output}_zero"
     model.graph.initializer.extend([onnx.numpy_helper.from_array(np.array(1.0, np.float32), scale),
