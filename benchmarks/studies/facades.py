@@ -1,20 +1,24 @@
 """Whether translated facades are better than what the pixels alone teach, by a judge of their own.
 
-    python -m epee.benchmarks.studies.facades --data FACADES --out RUNS [--minutes 60] [--judge-minutes 15]
+    python -m epee.benchmarks.studies.facades --data FACADES --out RUNS [--minutes 60] [--judge-minutes 15] \
+        [--only judge,pixels,adversarial]
 
 FACADES has `train` and `val`, pictures with the photo on the left and the label map on the right. Two translators make
 photos of label maps: one by pixels alone, one against a discriminator as well. A segmenter, which has learned to make
 labels of train photos (and was chosen by some that were held back from train), says how much of the label maps can be
 read in real val photos and in generated ones; and the sliced Wasserstein distance on patches of 64 pixels says how far
 generated photos are from real ones. Nothing has learned from val. Minutes are of processor time. What is in RUNS
-already is gone on with.
+already is gone on with. With `--only` some of the three trainings run and nothing is judged, so that they can run side
+by side in processes of their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from numpy.typing import NDArray
 from ...runtime.colour_masks import classes_of
 from ...runtime.errors import TrainingError
 from ...train import checkpoint
+from ...train.checks import check_name
 from ...train.comparisons import answers, rows
 from ...train.metrics import evaluate
 from ...train.pairs import Image, open_sides
@@ -39,6 +44,8 @@ from . import ledger
 from .sliced import Slicer, distance, ratio
 
 SIZE, HELD_BACK, IGNORE = 128, 40, 255
+ARMS = {"pixels": False, "adversarial": True}
+"""Name of a translator -> whether there is a discriminator."""
 SHOWN = 6
 """Of val, evenly spread, in RUNS/facades.png: label map, by pixels, against a discriminator, photo."""
 PALETTE_FILE = Path(__file__).parent.parent / "data" / "facades.yaml"
@@ -77,25 +84,37 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="RUNS")
     parser.add_argument("--minutes", type=float, default=60, help="of each translator")
     parser.add_argument("--judge-minutes", type=float, default=15)
+    parser.add_argument("--only", metavar="RUNS", help="train these, with commas, and judge nothing")
     parser.add_argument("--preset", default="nano")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    judge = judge_of(args.data, args.out / "judge", args.judge_minutes)
+    runs: dict[str, Callable[[], torch.nn.Module]] = {
+        "judge": lambda: judge_of(args.data, args.out / "judge", args.judge_minutes),
+        **{arm: partial(trained, config_of(args, arm), args.out / arm) for arm in ARMS}}
+    only = [] if args.only is None else args.only.split(",")
+    for name in only:
+        check_name("run", name, runs)
+        runs[name]()
+    if only:
+        return
+    networks = {name: run() for name, run in runs.items()}
     real, maps, masks = val_of(args.data)
-    made = {}
-    for arm, adversarial in (("pixels", False), ("adversarial", True)):
-        config = TranslateConfig(data=str(args.data / "train"), val=str(args.data / "val"), input="right", size=SIZE,
-                                 preset=args.preset, network=translator_of(args.preset, True), minutes=args.minutes,
-                                 clock="cpu", adversarial=adversarial, seed=args.seed)
-        made[arm] = answers(trained(config, args.out / arm), maps, torch.device("cpu"))
+    made = {arm: answers(networks[arm], maps, torch.device("cpu")) for arm in ARMS}
     chosen = np.linspace(0, len(real) - 1, min(SHOWN, len(real))).astype(int)
     picture = rows([[images[i] for i in chosen] for images in (maps, made["pixels"], made["adversarial"], real)])
     cv2.imwrite(str(args.out / "facades.png"), picture)
-    found = {**judged(judge, real, masks, made), "machine": ledger.here()}
+    found = {**judged(networks["judge"], real, masks, made), "machine": ledger.here()}
     (args.out / "facades.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("\n".join(told(found)))
+
+
+def config_of(args: argparse.Namespace, arm: str) -> TranslateConfig:
+    """A translator's training: the arms differ in the discriminator alone."""
+    return TranslateConfig(data=str(args.data / "train"), val=str(args.data / "val"), input="right", size=SIZE,
+                           preset=args.preset, network=translator_of(args.preset, True), minutes=args.minutes,
+                           clock="cpu", adversarial=ARMS[arm], seed=args.seed)
 
 
 def trained(config: TranslateConfig, run: Path) -> torch.nn.Module:
