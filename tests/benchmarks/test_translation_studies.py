@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
-from epee.benchmarks.studies import enhance  # noqa: E402
+from epee.benchmarks.studies import enhance, facades  # noqa: E402
 from epee.benchmarks.studies.facades import IGNORE, PALETTE, ids, judged, told  # noqa: E402
 from epee.benchmarks.studies.sliced import Slicer, distance, ratio  # noqa: E402
-from epee.runtime.errors import DataError, TrainingError  # noqa: E402
+from epee.runtime.errors import ConfigError, DataError, TrainingError  # noqa: E402
 from epee.runtime.quality.extractor import open_extractor  # noqa: E402
 
 
@@ -105,3 +105,16 @@ def test_a_run_that_is_whole_is_not_trained_again(tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match=r"cell=1.*cell=2.*name another --out"):
         enhance.trained(dataclasses.replace(config, network=UpscalerConfig(2, 4, 1, cell=2)), run)
     assert [image.shape for image in enhance.made_by(run, [np.zeros((8, 9, 3), np.uint8)])] == [(16, 18, 3)]
+
+
+def test_some_of_the_runs_can_be_trained_alone(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(facades, "trained", lambda config, run: trained.append((run.name, config.adversarial)))
+    monkeypatch.setattr(facades, "judge_of", lambda data, out, minutes: trained.append((out.name, minutes)))
+    words = ["facades", "--data", str(tmp_path), "--out", str(tmp_path), "--only"]
+    monkeypatch.setattr("sys.argv", [*words, "adversarial,judge"])
+    facades.main()
+    assert trained == [("adversarial", True), ("judge", 15)]
+    monkeypatch.setattr("sys.argv", [*words, "judges"])
+    with pytest.raises(ConfigError, match="run 'judges': got no such run"):
+        facades.main()
